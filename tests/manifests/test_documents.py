@@ -1,0 +1,163 @@
+"""The files: what kubectl reads, in which order, and that nobody has to edit a generated one."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster import DOCUMENTS, K8S, PODS, ROOT, get, name, of_kind
+
+
+def generator(root, *arguments):
+    return subprocess.run([root / "scripts/manifests", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy_of_the_project(tmp_path):
+    """What scripts/manifests reads and writes, to change at will."""
+    for folder in ("k8s", "monitoring", "scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    return tmp_path
+
+
+def test_the_folder_holds_yaml_and_nothing_that_makes_kubectl_fail():
+    for path in K8S.iterdir():
+        assert path.is_file() and path.suffix == ".yaml", path
+        assert path.stem != "kustomization", "`kubectl apply -f` refuses a folder with a kustomization.yaml"
+
+
+def test_yamllint_has_no_objection():
+    result = subprocess.run(["yamllint", "--strict", K8S], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_namespaces_come_first():
+    kinds = [d["kind"] for d in DOCUMENTS]
+    assert kinds[: kinds.count("Namespace")] == ["Namespace"] * 2
+
+
+def test_every_object_lives_in_one_of_our_namespaces_and_stands_once():
+    ours = {d["metadata"]["name"] for d in of_kind("Namespace")}
+    for document in DOCUMENTS:
+        if document["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding"):
+            assert document["metadata"].get("namespace") in ours, name(document)
+    names = [name(d) for d in DOCUMENTS]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_a_config_map_stands_before_the_pods_that_mount_it():
+    names = [name(d) for d in DOCUMENTS]
+    for pod in PODS:
+        for container in pod.containers:
+            for kind, wanted, _ in pod.mounted_files(container).values():
+                if kind == "configMap":
+                    assert names.index(f"ConfigMap/{pod.namespace}/{wanted}") < names.index(name(pod.workload))
+
+
+def test_every_object_carries_the_recommended_labels():
+    for document in DOCUMENTS:
+        wanted = {"app.kubernetes.io/name", "app.kubernetes.io/part-of"}
+        if document["kind"] != "Namespace":
+            wanted.add("app.kubernetes.io/instance")
+        if document["kind"] in ("Deployment", "StatefulSet"):
+            wanted.add("app.kubernetes.io/version")
+            assert wanted <= document["spec"]["template"]["metadata"]["labels"].keys(), name(document)
+        assert wanted <= document["metadata"]["labels"].keys(), name(document)
+
+
+def test_no_object_is_too_large_for_kubectl_apply():
+    # kubectl keeps what it applied in an annotation, and annotations may hold 256 KiB.
+    for path in K8S.iterdir():
+        for text in path.read_text().split("\n---\n"):
+            assert len(text.encode()) < 250_000, f"{path.name}: an object of {len(text)} characters"
+
+
+def test_the_generated_parts_are_what_make_manifests_writes():
+    result = generator(ROOT, "--check")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_each_config_map_holds_the_files_of_monitoring_unchanged():
+    held = {}
+    for config_map in of_kind("ConfigMap"):
+        for key, text in config_map["data"].items():
+            assert key not in held
+            held[key] = text
+    sources = [
+        path
+        for pattern in ("prometheus/prometheus.yml", "prometheus/rules/*", "alertmanager/alertmanager.yml",
+                        "alertmanager/templates/*", "grafana/*.yml", "grafana/dashboards/*")
+        for path in (ROOT / "monitoring").glob(pattern)
+    ]
+    assert {p.name: p.read_text() for p in sources} == held
+
+
+def test_the_drift_check_sees_an_edited_config_map(copy_of_the_project):
+    edited = copy_of_the_project / "k8s/20-prometheus-config.yaml"
+    edited.write_text(edited.read_text().replace("scrape_interval:", "scrape_interval: "))
+    result = generator(copy_of_the_project, "--check")
+    assert result.returncode == 1
+    assert "k8s/20-prometheus-config.yaml" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changed", "manifest"),
+    [
+        ("prometheus/rules/container.yml", "20-prometheus.yaml"),
+        ("alertmanager/templates/slack.tmpl", "30-alertmanager.yaml"),
+        ("grafana/provider.yml", "50-grafana.yaml"),
+    ],
+)
+def test_a_change_of_the_configuration_changes_the_pod_that_reads_it(copy_of_the_project, changed, manifest):
+    others = [p for p in ("20-prometheus.yaml", "30-alertmanager.yaml", "50-grafana.yaml") if p != manifest]
+    folder = copy_of_the_project / "k8s"
+    before = {p.name: p.read_text() for p in folder.iterdir()}
+    path = copy_of_the_project / "monitoring" / changed
+    path.write_text(path.read_text() + "# another line\n")
+    assert generator(copy_of_the_project).returncode == 0
+    hash_line = re.compile(r"fcgi-webapp/config-hash: \S+")
+    assert hash_line.search((folder / manifest).read_text())[0] != hash_line.search(before[manifest])[0]
+    for other in others:
+        assert (folder / other).read_text() == before[other]
+
+
+def test_the_version_of_the_makefile_is_the_only_one(copy_of_the_project):
+    makefile = copy_of_the_project / "Makefile"
+    makefile.write_text(re.sub(r"^VERSION(\s*:?=\s*).*$", r"VERSION\g<1>9.8.7", makefile.read_text(), flags=re.M))
+    assert generator(copy_of_the_project).returncode == 0
+    tags = set()
+    for path in (copy_of_the_project / "k8s").iterdir():
+        tags |= set(re.findall(r"ghcr.io/fcgi-webapp/fcgi-webapp:(\S+)", path.read_text()))
+    assert tags == {"9.8.7"}
+
+
+def test_the_version_label_is_the_tag_of_the_image():
+    for pod in PODS:
+        assert pod.containers[0]["image"].rpartition(":")[2] == pod.labels["app.kubernetes.io/version"], pod
+
+
+def test_no_secret_is_committed():
+    assert of_kind("Secret") == []
+    for path in K8S.iterdir():
+        assert not re.search(r"hooks\.slack\.com/services/\w", path.read_text()), path
+
+
+def test_the_autoscaler_keeps_two_and_the_deployment_does_not_argue():
+    hpa = get("HorizontalPodAutoscaler", "fcgi-webapp", "fcgi-webapp")
+    assert hpa["apiVersion"] == "autoscaling/v2"
+    assert hpa["spec"]["minReplicas"] == 2
+    assert hpa["spec"]["behavior"].keys() == {"scaleUp", "scaleDown"}
+    assert "replicas" not in get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
+
+
+def test_an_update_of_the_service_never_takes_a_pod_away_first():
+    spec = get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    keys = [c["topologyKey"] for c in spec["template"]["spec"]["topologySpreadConstraints"]]
+    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def test_the_folder_is_all_that_kubectl_reads():
+    assert [p for p in Path(K8S).rglob("*") if p.is_dir()] == []
