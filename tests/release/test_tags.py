@@ -1,6 +1,7 @@
 """What a git ref publishes: the tag strategy, as a table."""
 
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -62,3 +63,21 @@ def test_refuses(what, ref):
 
 def test_refuses_what_is_no_commit():
     assert release_tags("refs/tags/v1.0.0", "", "main").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "ref, version",
+    [
+        ("refs/tags/v1.4.0-rc.1", r"1\.4\.0-rc\.1"),
+        ("refs/heads/main", r"\d+\.\d+\.\d+\+[0-9a-f]{12}"),
+    ],
+    ids=["a tag is its own version", "a branch build says its commit"],
+)
+def test_the_image_is_told_what_it_is(ref, version):
+    lines = subprocess.run(
+        [ROOT / "scripts/release-build-args", ref], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    arguments = dict(line.split("=", 1) for line in lines)
+    assert re.fullmatch(version, arguments["VERSION"])
+    assert re.fullmatch("[0-9a-f]{40}", arguments["REVISION"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", arguments["CREATED"])
