@@ -1,0 +1,125 @@
+# fcgi-webapp. `make` says what there is.
+
+# The version stands here and nowhere else; the release sets it.
+VERSION := 0.1.0
+
+BUILD ?= build
+CC ?= cc
+PYTHON := /usr/bin/python3
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+HARDENING := -fPIE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2
+OPTIMISE ?= -O2 -g
+CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
+	$(OPTIMISE) -MMD -MP $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+LDLIBS := -lfcgi -ljson-c -lm -lpthread
+
+SOURCES := $(wildcard fcgi/*.c fcgi/*/*.c)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/version.o
+LIBRARY := $(BUILD)/libfcgi-webapp.a
+PROGRAM := $(BUILD)/fcgi-webapp
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- build ------------------------------------------------------------------
+
+.PHONY: deps build clean
+deps: ## install what is missing (Debian packages; sudo where not root)
+	@scripts/deps build run test
+
+build: ## build/fcgi-webapp
+	@scripts/deps build
+	@$(MAKE) --no-print-directory $(PROGRAM)
+
+$(PROGRAM): $(BUILD)/fcgi/main.o $(LIBRARY)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+
+$(LIBRARY): $(filter-out $(BUILD)/fcgi/main.o,$(OBJECTS))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/version.o: $(BUILD)/version.c
+	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/version.c: Makefile scripts/version $(SOURCES)
+	@mkdir -p $(@D)
+	@scripts/version $(VERSION) > $@
+
+clean: ## remove build/, counters included
+	rm -rf build
+
+-include $(OBJECTS:.o=.d)
+
+# --- run --------------------------------------------------------------------
+
+.PHONY: run
+run: ## the service on 8081, its metrics on 8000, until Ctrl-C
+	@scripts/deps build run
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
+	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' scripts/run
+
+# --- test -------------------------------------------------------------------
+
+.PHONY: test unit integration
+test: ## everything needed, then all tests; last line: N passed, N failed
+	@scripts/deps build run test
+	@$(MAKE) --no-print-directory $(PROGRAM) $(UNIT_TESTS)
+	@scripts/test unit integration monitoring manifests
+
+unit: ## the unit tests alone
+	@scripts/deps build test
+	@$(MAKE) --no-print-directory $(UNIT_TESTS)
+	@scripts/test unit
+
+integration: ## the integration tests alone
+	@scripts/deps build run test
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@scripts/test integration
+
+$(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests/unit $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) \
+	$(LDLIBS) -lcmocka
+
+-include $(UNIT_TESTS:=.d)
+
+# --- release ----------------------------------------------------------------
+
+.PHONY: release test-release test-workflow test-kind lint-workflows
+.PHONY: summary-coverage summary-bench
+release: ## compute and publish a release: what CI does on main
+	@scripts/release
+
+test-release: ## the release, computed for real against a repository on this disk
+	@scripts/deps build test
+	@$(PYTEST) tests/release
+
+test-workflow: ## every step of the test workflow, in order, on a clean clone
+	@scripts/deps test
+	@scripts/run-workflow .github/workflows/test.yml
+
+test-kind: ## k8s/ on the kind cluster of kubectl, from nothing to an alarm
+	@scripts/load-image
+	@scripts/release-kind
+
+lint: lint-workflows
+lint-workflows:
+	@scripts/lint-workflows
+
+# On the page of the CI job; without one, on the terminal.
+summary-coverage summary-bench:
+	@scripts/summary $(@:summary-%=%)

@@ -1,0 +1,167 @@
+/*
+ * GET /live: one snapshot for people and pages, as JSON. Counts are totals;
+ * rates are over the last second, as the master measured them.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include <json-c/json.h>
+
+#include "metrics/catalog.h"
+#include "metrics/cgroup.h"
+#include "metrics/store.h"
+#include "router.h"
+#include "service.h"
+
+static void
+add_number(struct json_object *object, const char *name, uint64_t value)
+{
+	json_object_object_add(
+	    object, name, json_object_new_int64((int64_t)value));
+}
+
+static void
+add_double(struct json_object *object, const char *name, double value)
+{
+	json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static struct json_object *
+describe_workers(const struct store *store)
+{
+	struct json_object *workers = json_object_new_object();
+	uint64_t count = 0, busy = 0, stopped = 0, connections = 0;
+
+	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
+		const struct store_state *state = store_state(store, slot);
+
+		if (state->pid == 0)
+			continue;
+		count++;
+		connections += (uint64_t)state->connections;
+		stopped += state->stopped != 0;
+		busy += !state->stopped && state->request_started != 0;
+	}
+	add_number(workers, "count", count);
+	add_number(workers, "busy", busy);
+	add_number(workers, "idle", count - busy - stopped);
+	add_number(workers, "stopped", stopped);
+	add_number(workers, "connections", connections);
+	return workers;
+}
+
+/* Requests by endpoint, and how many of them were answered with a 5xx. */
+static struct json_object *
+describe_requests(const struct store *store, uint64_t *total, uint64_t *errors)
+{
+	const struct store_catalog *catalog = store->catalog;
+	struct json_object *requests = json_object_new_object();
+	struct store_key *keys = calloc(catalog->key_capacity, sizeof(*keys));
+	uint64_t counts[ENDPOINT_COUNT] = {0};
+	size_t count = keys ? store_list_keys(store, keys) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t sum = store_sum(store, keys[i].cell);
+
+		counts[keys[i].endpoint] += sum;
+		*total += sum;
+		*errors += keys[i].code >= 500 ? sum : 0;
+	}
+	free(keys);
+	for (int i = 0; i < ENDPOINT_COUNT; i++)
+		add_number(requests, router_endpoint_name(i), counts[i]);
+	return requests;
+}
+
+/* Durations of all requests as [upper bound in seconds, count], plain. */
+static struct json_object *
+describe_durations(const struct store *store)
+{
+	struct json_object *durations = json_object_new_array();
+
+	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++) {
+		struct json_object *pair = json_object_new_array();
+		uint64_t count = 0;
+
+		for (unsigned endpoint = 0; endpoint < ENDPOINT_COUNT;
+		     endpoint++)
+			count += store_sum(store,
+			    catalog_duration_cell(endpoint) + 1 + (size_t)i);
+		json_object_array_add(
+		    pair, i < CATALOG_BOUND_COUNT
+			      ? json_object_new_double(
+				    (double)catalog_bounds[i].ns / 1e9)
+			      : NULL);
+		json_object_array_add(
+		    pair, json_object_new_int64((int64_t)count));
+		json_object_array_add(durations, pair);
+	}
+	return durations;
+}
+
+static struct json_object *
+describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
+{
+	struct json_object *cpu = json_object_new_object();
+	double usage = (double)master->cpu_usage / 1e9;
+	double throttled = (double)master->cpu_throttled / 1e9;
+
+	add_double(cpu, "limit_cores", cgroup->cpu_limit_cores);
+	json_object_object_add(
+	    cpu, "limited", json_object_new_boolean(cgroup->cpu_limited));
+	add_double(cpu, "usage_cores", usage);
+	add_double(cpu, "demand_cores", usage + throttled);
+	add_double(cpu, "throttled_share",
+	    usage + throttled > 0 ? throttled / (usage + throttled) : 0);
+	return cpu;
+}
+
+static struct json_object *
+describe_memory(const struct cgroup *cgroup)
+{
+	struct json_object *memory = json_object_new_object();
+
+	add_number(memory, "limit_bytes", cgroup->memory_limit_bytes);
+	json_object_object_add(
+	    memory, "limited", json_object_new_boolean(cgroup->memory_limited));
+	add_number(memory, "usage_bytes", cgroup->memory_usage_bytes);
+	add_number(
+	    memory, "working_set_bytes", cgroup->memory_working_set_bytes);
+	return memory;
+}
+
+void
+endpoint_live(const struct request *request, struct response *response)
+{
+	const struct store *store = request->service->store;
+	const struct store_state *master = store_state(store, STORE_MASTER);
+	struct json_object *live = json_object_new_object();
+	struct json_object *requests;
+	struct timespec now;
+	struct cgroup cgroup;
+	uint64_t total = 0;
+	uint64_t errors = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	cgroup_read("", &cgroup);
+	requests = describe_requests(store, &total, &errors);
+	add_double(
+	    live, "time", (double)now.tv_sec + (double)now.tv_nsec / 1e9);
+	add_double(live, "uptime_seconds",
+	    (double)now.tv_sec - (double)master->started / 1e9);
+	add_number(live, "starts", store_sum(store, CATALOG_STARTS));
+	json_object_object_add(live, "workers", describe_workers(store));
+	json_object_object_add(live, "requests", requests);
+	add_number(live, "requests_total", total);
+	add_number(live, "errors_total", errors);
+	add_double(
+	    live, "requests_per_second", (double)master->request_rate / 1000);
+	json_object_object_add(live, "durations", describe_durations(store));
+	json_object_object_add(live, "cpu", describe_cpu(master, &cgroup));
+	json_object_object_add(live, "memory", describe_memory(&cgroup));
+	json_object_object_add(live, "load_active",
+	    json_object_new_boolean(
+		store_sum(store, CATALOG_LOAD_ACTIVE) != 0));
+	response_json(response, 200, live);
+	response_header(response, "Cache-Control", "no-store");
+}

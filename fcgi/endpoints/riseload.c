@@ -1,0 +1,149 @@
+/*
+ * GET or POST /riseload?seconds=60&load=1.5&memory=0: raises a load for a time;
+ * DELETE ends it. The master runs it in a process of its own, one at a time
+ * over the whole pool, so this only checks, claims and answers.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "load.h"
+#include "metrics/catalog.h"
+#include "metrics/store.h"
+#include "options.h"
+#include "router.h"
+#include "service.h"
+
+enum { VALUE_SIZE = 64, PROBLEM_SIZE = 200 };
+
+static const char *const known[] = {"seconds", "load", "memory", NULL};
+
+/* 1 while a load runs; in the counter file, so all processes see it. */
+static _Atomic uint64_t *
+active(const struct request *request)
+{
+	return &store_cells(
+	    request->service->store, STORE_MASTER)[CATALOG_LOAD_ACTIVE];
+}
+
+static bool
+tell_master(const struct request *request, const struct load *load)
+{
+	return write(request->service->load_request_fd, load, sizeof(*load)) ==
+	       sizeof(*load);
+}
+
+/* A parameter's value, or its default. Returns 0 or -EINVAL. */
+static int
+get(const struct request *request, const char *name, const char *fallback,
+    char *value)
+{
+	int found = request_query(request, name, value, VALUE_SIZE);
+
+	if (found == 0)
+		snprintf(value, VALUE_SIZE, "%s", fallback);
+	return found < 0 ? found : 0;
+}
+
+/* Read the parameters. Returns 0, or -EINVAL with why in problem. */
+static int
+parse(const struct request *request, struct load *load, char *problem)
+{
+	double longest = request->service->options->max_load_seconds;
+	char seconds[VALUE_SIZE], cpu[VALUE_SIZE], memory[VALUE_SIZE];
+	struct cgroup cgroup;
+
+	if (request_query_unknown(request, known, seconds, VALUE_SIZE)) {
+		snprintf(problem, PROBLEM_SIZE,
+		    "There is no parameter '%s': it takes seconds, load and "
+		    "memory.",
+		    seconds);
+		return -EINVAL;
+	}
+	if (get(request, "seconds", "60", seconds) < 0 ||
+	    get(request, "load", "1.5", cpu) < 0 ||
+	    get(request, "memory", "0", memory) < 0) {
+		snprintf(problem, PROBLEM_SIZE, "A value is too long.");
+		return -EINVAL;
+	}
+	if (request_number(seconds, &load->seconds) < 0 || load->seconds <= 0 ||
+	    load->seconds > longest) {
+		snprintf(problem, PROBLEM_SIZE,
+		    "seconds must be a number above 0, and %g at most.",
+		    longest);
+		return -EINVAL;
+	}
+	cgroup_read("", &cgroup);
+	if (load_parse_cpu(load, cpu, &cgroup, problem, PROBLEM_SIZE) < 0 ||
+	    load_parse_memory(load, memory, &cgroup, problem, PROBLEM_SIZE) < 0)
+		return -EINVAL;
+	if (load->cpu_cores <= 0 && load->memory_bytes == 0 &&
+	    load->memory_target == 0) {
+		snprintf(problem, PROBLEM_SIZE,
+		    "load or memory must be above 0: there is nothing to do.");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void
+start(const struct request *request, struct response *response)
+{
+	char cpu[VALUE_SIZE], memory[VALUE_SIZE], problem[PROBLEM_SIZE];
+	struct load load = {0};
+	struct json_object *body;
+	uint64_t nobody = 0;
+
+	if (parse(request, &load, problem) < 0) {
+		response_problem(response, 400, "%s", problem);
+		return;
+	}
+	if (!atomic_compare_exchange_strong(active(request), &nobody, 1)) {
+		response_problem(response, 409,
+		    "A load is running: wait for its end, or DELETE it.");
+		return;
+	}
+	if (!tell_master(request, &load)) {
+		atomic_store(active(request), 0);
+		response_problem(
+		    response, 503, "The load could not be raised.");
+		return;
+	}
+	get(request, "load", "1.5", cpu);
+	get(request, "memory", "0", memory);
+	body = json_object_new_object();
+	json_object_object_add(
+	    body, "msg", json_object_new_string("Load raised"));
+	json_object_object_add(
+	    body, "seconds", json_object_new_double(load.seconds));
+	json_object_object_add(body, "load", json_object_new_string(cpu));
+	json_object_object_add(
+	    body, "cpu_cores", json_object_new_double(load.cpu_cores));
+	json_object_object_add(body, "memory", json_object_new_string(memory));
+	response_json(response, 202, body);
+}
+
+static void
+stop(const struct request *request, struct response *response)
+{
+	const struct load nothing = {0};
+	uint64_t running = 1;
+
+	if (!atomic_compare_exchange_strong(active(request), &running, 0)) {
+		response_problem(response, 404, "No load is running.");
+		return;
+	}
+	tell_master(request, &nothing);
+	response_text(response, 200, "{\"msg\": \"Load ended\"}");
+}
+
+void
+endpoint_riseload(const struct request *request, struct response *response)
+{
+	if (request->method == METHOD_DELETE)
+		stop(request, response);
+	else
+		start(request, response);
+}

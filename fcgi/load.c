@@ -1,0 +1,498 @@
+/*
+ * Load on purpose. A child process burns: threads with a duty cycle for the
+ * CPU, one chunk list for memory. The parent watches the cgroup and tells.
+ *
+ * Up to the limit each thread makes up for what it missed, by its own CPU
+ * clock, so that 0.9 is 0.9 whatever else runs. Above the limit making up would
+ * only saturate a core, so each slice stands for itself: the demand stays what
+ * was asked for, and the kernel throttles the rest.
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "request.h"
+
+static const int64_t NS = 1000000000;
+static const int64_t SLICE_NS = 10000000;
+/* What a thread below the limit may owe before it gives up on it. */
+static const int64_t DEBT_MAX_NS = 500000000;
+
+enum { CHUNK = 1 << 20 };
+
+/* --- amounts ----------------------------------------------------------- */
+
+static int
+refuse(char *problem, size_t size, const char *sentence)
+{
+	snprintf(problem, size, "%s", sentence);
+	return -EINVAL;
+}
+
+/* The number before a suffix, which *suffix points to. */
+static int
+split_number(const char *text, double *number, const char **suffix)
+{
+	char digits[33];
+	size_t length = strspn(text, "0123456789.");
+
+	if (length == 0 || length >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, length);
+	digits[length] = '\0';
+	*suffix = text + length;
+	return request_number(digits, number);
+}
+
+int
+load_parse_cpu(struct load *load, const char *text, const struct cgroup *cgroup,
+    char *problem, size_t size)
+{
+	const char *suffix;
+	double number;
+	double fraction;
+
+	if (split_number(text, &number, &suffix) < 0)
+		suffix = "?";
+	if (*suffix == '\0')
+		fraction = number;
+	else if (strcmp(suffix, "%") == 0)
+		fraction = number / 100;
+	else if (strcmp(suffix, "cores") == 0 || strcmp(suffix, "core") == 0)
+		fraction = number / cgroup->cpu_limit_cores;
+	else
+		return refuse(problem, size,
+		    "The CPU load must be a fraction of the limit such as 1.5 "
+		    "or 150%, or cores such as 0.5cores.");
+	if (fraction > LOAD_FRACTION_MAX)
+		return refuse(problem, size,
+		    "The CPU load must be at most 10 times the limit.");
+	load->cpu_cores = fraction * cgroup->cpu_limit_cores;
+	load->over_limit = cgroup->cpu_limited && fraction > 1;
+	return 0;
+}
+
+static int
+parse_size(const char *suffix, double number, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	const char *unit = *suffix ? strchr(units, *suffix) : NULL;
+
+	if (*suffix == '\0') {
+		*bytes = (uint64_t)number;
+		return 0;
+	}
+	if (!unit || (suffix[1] && strcmp(suffix + 1, "iB") != 0 &&
+			 strcmp(suffix + 1, "i") != 0))
+		return -EINVAL;
+	*bytes = (uint64_t)(number * pow(1024, (double)(unit - units + 1)));
+	return 0;
+}
+
+int
+load_parse_memory(struct load *load, const char *text,
+    const struct cgroup *cgroup, char *problem, size_t size)
+{
+	double limit = (double)cgroup->memory_limit_bytes;
+	const char *suffix;
+	double number;
+
+	if (split_number(text, &number, &suffix) < 0)
+		return refuse(problem, size,
+		    "The memory must be a percentage of the limit such as 95%, "
+		    "or a size such as 64M.");
+	if (strcmp(suffix, "%") == 0) {
+		if (number > LOAD_MEMORY_PERCENT_MAX)
+			return refuse(problem, size,
+			    "The memory must be at most 150% of the limit.");
+		if (!cgroup->memory_limited && number > 90)
+			return refuse(problem, size,
+			    "Without a memory limit at most 90% of the "
+			    "machine's memory can be asked for.");
+		load->memory_target = (uint64_t)(limit * number / 100);
+		return 0;
+	}
+	if (parse_size(suffix, number, &load->memory_bytes) < 0)
+		return refuse(problem, size,
+		    "The memory must be a percentage of the limit such as 95%, "
+		    "or a size such as 64M.");
+	if ((double)load->memory_bytes >
+	    limit * (cgroup->memory_limited ? LOAD_MEMORY_PERCENT_MAX : 90) /
+		100)
+		return refuse(problem, size,
+		    "The memory must be at most 150% of the limit, or 90% of "
+		    "the machine's memory where there is no limit.");
+	return 0;
+}
+
+/* --- burning ----------------------------------------------------------- */
+
+static int64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * NS + now.tv_nsec;
+}
+
+static void
+sleep_until(int64_t when)
+{
+	struct timespec at = {when / NS, when % NS};
+
+	while (
+	    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+		;
+}
+
+struct burner {
+	double share; /* of one CPU, 0 to 1 */
+	bool makes_up;
+	int64_t end;
+};
+
+/* Use this much of the thread's CPU clock, or stop at the slice's end. */
+static int64_t
+spin(int64_t budget, int64_t until)
+{
+	int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int64_t used = 0;
+	volatile unsigned sink = 0;
+
+	while (used < budget && clock_ns(CLOCK_MONOTONIC) < until) {
+		for (unsigned i = 0; i < 2000; i++)
+			sink += i;
+		used = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+	}
+	return used;
+}
+
+static void *
+burn_cpu(void *argument)
+{
+	const struct burner *burner = argument;
+	int64_t want = (int64_t)(burner->share * (double)SLICE_NS);
+	int64_t slice = clock_ns(CLOCK_MONOTONIC);
+	int64_t debt = 0;
+
+	while (slice < burner->end) {
+		int64_t until = slice + SLICE_NS;
+		int64_t now;
+
+		debt += want - spin(want + debt, until);
+		if (!burner->makes_up || debt > DEBT_MAX_NS)
+			debt = burner->makes_up ? DEBT_MAX_NS : 0;
+		now = clock_ns(CLOCK_MONOTONIC);
+		if (now < until) {
+			sleep_until(until);
+			slice = until;
+		} else {
+			/* Late, or throttled: what was missed is owed. */
+			int64_t missed = (now - until) / SLICE_NS;
+
+			if (burner->makes_up)
+				debt += missed * want;
+			slice = until + missed * SLICE_NS;
+		}
+	}
+	return NULL;
+}
+
+static int
+start_cpu(const struct load *load, struct burner *burner)
+{
+	unsigned threads = load->threads;
+	pthread_t thread;
+
+	if (threads == 0)
+		threads = (unsigned)ceil(load->cpu_cores - 1e-9);
+	if (threads > 256)
+		threads = 256;
+	burner->share = load->cpu_cores / threads;
+	if (burner->share > 1)
+		burner->share = 1;
+	for (unsigned i = 0; i < threads; i++)
+		if (pthread_create(&thread, NULL, burn_cpu, burner) != 0)
+			return -EAGAIN;
+	return 0;
+}
+
+/* Touched pages, chunk by chunk, so that the kernel really hands them out. */
+struct hoard {
+	void **chunks;
+	size_t count;
+	size_t room;
+};
+
+static int
+hoard_grow(struct hoard *hoard)
+{
+	void *chunk;
+
+	if (hoard->count == hoard->room) {
+		size_t room = hoard->room ? 2 * hoard->room : 256;
+		void **chunks = realloc(hoard->chunks, room * sizeof(*chunks));
+
+		if (!chunks)
+			return -ENOMEM;
+		hoard->chunks = chunks;
+		hoard->room = room;
+	}
+	chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (chunk == MAP_FAILED)
+		return -ENOMEM;
+	memset(chunk, 0x5a, CHUNK);
+	hoard->chunks[hoard->count++] = chunk;
+	return 0;
+}
+
+static void
+hoard_shrink(struct hoard *hoard)
+{
+	munmap(hoard->chunks[--hoard->count], CHUNK);
+}
+
+/* Take or give back until the target is met; to be repeated as others move. */
+static int
+hold_memory(const struct load *load, struct hoard *hoard)
+{
+	struct cgroup cgroup;
+	int error = 0;
+
+	while (!error && hoard->count < load->memory_bytes / CHUNK)
+		error = hoard_grow(hoard);
+	while (!error && load->memory_target > 0) {
+		cgroup_read("", &cgroup);
+		if (cgroup.memory_working_set_bytes + CHUNK <=
+		    load->memory_target)
+			error = hoard_grow(hoard);
+		else if (cgroup.memory_working_set_bytes >
+			     load->memory_target + CHUNK &&
+			 hoard->count > 0)
+			hoard_shrink(hoard);
+		else
+			break;
+	}
+	return error;
+}
+
+/* Make the kernel pick this process when memory runs out (proc(5)). */
+static void
+volunteer(void)
+{
+	FILE *file = fopen("/proc/self/oom_score_adj", "we");
+
+	if (!file)
+		return;
+	fputs("1000", file);
+	fclose(file);
+}
+
+_Noreturn void
+load_burn(const struct load *load)
+{
+	struct burner burner = {.makes_up = !load->over_limit,
+	    .end = clock_ns(CLOCK_MONOTONIC) +
+		   (int64_t)(load->seconds * (double)NS)};
+	struct hoard hoard = {0};
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	volunteer();
+	if (load->cpu_cores > 0 && start_cpu(load, &burner) < 0)
+		_exit(1);
+	while (clock_ns(CLOCK_MONOTONIC) < burner.end) {
+		int64_t next = clock_ns(CLOCK_MONOTONIC) + NS / 4;
+
+		if (hold_memory(load, &hoard) < 0)
+			_exit(1);
+		sleep_until(next < burner.end ? next : burner.end);
+	}
+	_exit(0);
+}
+
+/* --- showing ----------------------------------------------------------- */
+
+static volatile sig_atomic_t stop_signal;
+
+static void
+note_signal(int number)
+{
+	stop_signal = number;
+}
+
+static void
+print_bar(const char *name, double fraction, const char *colour, bool colours)
+{
+	enum { WIDTH = 30 };
+	int filled = (int)(fraction * WIDTH + 0.5);
+
+	if (filled > WIDTH)
+		filled = WIDTH;
+	printf("  %-10s %s", name, colours ? colour : "");
+	for (int i = 0; i < WIDTH; i++)
+		fputs(i < filled ? "█" : "░", stdout);
+	printf("%s %5.1f %%\033[K\n", colours ? "\033[0m" : "", fraction * 100);
+}
+
+/* What happened between two readings, in fractions of the limits. */
+struct sample {
+	double usage;
+	double demand;
+	double throttled; /* of the time that was asked for */
+	double memory;
+	double left; /* seconds */
+};
+
+static struct sample
+compare(const struct cgroup *before, const struct cgroup *after, double elapsed,
+    double left)
+{
+	double used =
+	    (double)(after->cpu_usage_ns - before->cpu_usage_ns) / 1e9;
+	double throttled =
+	    (double)(after->cpu_throttled_ns - before->cpu_throttled_ns) / 1e9;
+	double had = elapsed * after->cpu_limit_cores;
+
+	return (struct sample){
+	    .usage = used / had,
+	    .demand = (used + throttled) / had,
+	    .throttled =
+		used + throttled > 0 ? throttled / (used + throttled) : 0,
+	    .memory = (double)after->memory_working_set_bytes /
+		      (double)after->memory_limit_bytes,
+	    .left = left > 0 ? left : 0,
+	};
+}
+
+static void
+show(const struct sample *sample, bool terminal, bool colours, bool first)
+{
+	if (!terminal) {
+		printf("usage=%.2f demand=%.2f throttled=%.2f memory=%.2f "
+		       "left=%.0fs\n",
+		    sample->usage, sample->demand, sample->throttled,
+		    sample->memory, sample->left);
+		fflush(stdout);
+		return;
+	}
+	if (!first)
+		fputs("\033[5A", stdout);
+	print_bar("usage", sample->usage, "\033[32m", colours);
+	print_bar("demand", sample->demand, "\033[33m", colours);
+	print_bar("throttled", sample->throttled, "\033[31m", colours);
+	print_bar("memory", sample->memory, "\033[36m", colours);
+	printf("  %.0f s left; Ctrl-C stops it\033[K\n", sample->left);
+	fflush(stdout);
+}
+
+/* Wait for the child, a signal or the time; true when the child has ended. */
+static bool
+wait_child(pid_t child, int *status, int64_t until)
+{
+	while (!stop_signal && clock_ns(CLOCK_MONOTONIC) < until) {
+		struct timespec step = {0, 20000000};
+
+		if (waitpid(child, status, WNOHANG) == child)
+			return true;
+		nanosleep(&step, NULL);
+	}
+	return false;
+}
+
+static void
+watch_child(const struct load *load, pid_t child, int *status, bool quiet)
+{
+	bool terminal = isatty(STDOUT_FILENO) == 1;
+	bool colours = terminal && !getenv("NO_COLOR");
+	int64_t start = clock_ns(CLOCK_MONOTONIC);
+	int64_t last = start;
+	bool first = true;
+	struct cgroup before;
+	struct cgroup after;
+
+	cgroup_read("", &before);
+	for (;;) {
+		struct sample sample;
+		int64_t now;
+
+		if (wait_child(child, status, last + NS) || stop_signal)
+			return;
+		now = clock_ns(CLOCK_MONOTONIC);
+		cgroup_read("", &after);
+		sample = compare(&before, &after, (double)(now - last) / 1e9,
+		    load->seconds - (double)(now - start) / 1e9);
+		if (!quiet)
+			show(&sample, terminal, colours, first);
+		first = false;
+		before = after;
+		last = now;
+	}
+}
+
+static int
+explain(int status)
+{
+	if (stop_signal)
+		return 128 + stop_signal;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+		fputs("fcgi-webapp: the kernel killed the load: the memory "
+		      "limit was reached. The service was not touched.\n",
+		    stderr);
+		return 1;
+	}
+	if (WIFSIGNALED(status)) {
+		fprintf(stderr, "fcgi-webapp: the load ended: %s\n",
+		    strsignal(WTERMSIG(status)));
+		return 1;
+	}
+	if (WEXITSTATUS(status) != 0)
+		fputs("fcgi-webapp: the load could not be raised: out of "
+		      "memory or threads\n",
+		    stderr);
+	return WEXITSTATUS(status);
+}
+
+int
+load_command(const struct load *load, bool quiet)
+{
+	struct sigaction action = {.sa_handler = note_signal};
+	int status = 0;
+	pid_t child;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	child = fork();
+	if (child < 0) {
+		perror("fcgi-webapp: cannot start the load");
+		return 1;
+	}
+	if (child == 0)
+		load_burn(load);
+	watch_child(load, child, &status, quiet);
+	if (stop_signal) {
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+	}
+	return explain(status);
+}

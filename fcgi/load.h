@@ -1,0 +1,51 @@
+#ifndef LOAD_H
+#define LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "metrics/cgroup.h"
+
+enum { LOAD_FRACTION_MAX = 10, LOAD_MEMORY_PERCENT_MAX = 150 };
+
+/* A load to raise: plain numbers, so that it can be sent through a pipe. */
+struct load {
+	double cpu_cores;       /* 0: none */
+	bool over_limit;        /* asks for more CPU than the limit */
+	uint64_t memory_bytes;  /* that much more; 0: none */
+	uint64_t memory_target; /* or until the cgroup uses this; 0: none */
+	double seconds;
+	unsigned threads; /* 0: as many as it takes */
+};
+
+/*
+ * Read an amount of CPU: a fraction of the limit ("1.5", "150%"), or cores
+ * ("0.5cores"). Returns 0; or -EINVAL with why as a sentence in problem.
+ */
+int load_parse_cpu(struct load *load, const char *text,
+    const struct cgroup *cgroup, char *problem, size_t size);
+
+/*
+ * Read an amount of memory: bytes ("64M", "1G") on top of what is used, or what
+ * the whole cgroup is to use, in percent of its limit ("95%"). Returns as
+ * above.
+ */
+int load_parse_memory(struct load *load, const char *text,
+    const struct cgroup *cgroup, char *problem, size_t size);
+
+/*
+ * Raise the load in this process until its time is over or TERM or INT comes;
+ * ends with its parent. The kernel picks this process first when memory runs
+ * out. Does not return: exits 0, or 1 where memory could not be had.
+ */
+_Noreturn void load_burn(const struct load *load);
+
+/*
+ * The command: run load_burn() in a child and show what it does, in place on a
+ * terminal, as lines otherwise. Returns the exit status: 0, 1 where the kernel
+ * killed the load, 128 + n where signal n ended it.
+ */
+int load_command(const struct load *load, bool quiet);
+
+#endif

@@ -1,0 +1,157 @@
+/*
+ * The commands. Started by a web server with a CGI environment and no
+ * arguments, the same binary answers one request as plain CGI.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "cgi_command.h"
+#include "counters.h"
+#include "load.h"
+#include "log.h"
+#include "metrics/catalog.h"
+#include "metrics/exposition.h"
+#include "metrics/queue.h"
+#include "options.h"
+#include "pool.h"
+#include "version.h"
+
+static int
+parse(struct options *options, enum command command, int argc, char **argv)
+{
+	int result = options_parse(options, command, argc, argv);
+
+	log_configure((enum log_level)options->log_level,
+	    (enum log_format)options->log_format);
+	return result;
+}
+
+static int
+run_serve(int argc, char **argv)
+{
+	struct store_catalog *catalog = counters_catalog();
+	struct options options;
+	int parsed = parse(&options, COMMAND_SERVE, argc, argv);
+	int status;
+
+	if (parsed != 0)
+		return parsed < 0 ? 2 : 0;
+	status = catalog ? pool_run(&options, catalog) : 1;
+	catalog_free(catalog);
+	return status;
+}
+
+static int
+run_metrics(int argc, char **argv)
+{
+	struct store_catalog *catalog = counters_catalog();
+	struct exposition_source source = {.queue_fd = -1, .root = ""};
+	struct options options;
+	struct store store;
+	size_t size;
+	char *text;
+	int parsed = parse(&options, COMMAND_METRICS, argc, argv);
+
+	if (parsed != 0)
+		return parsed < 0 ? 2 : 0;
+	log_configure(LOG_INFO, LOG_TEXT);
+	if (!catalog || store_read(&store, options.metrics_file, catalog,
+			    &source.alive) < 0)
+		return 1;
+	source.store = &store;
+	source.queue_fd = queue_open();
+	text = exposition_render(
+	    &source, (enum exposition_format)options.format, &size);
+	if (!text || fwrite(text, 1, size, stdout) != size ||
+	    fflush(stdout) != 0) {
+		perror("fcgi-webapp: cannot print the metrics");
+		return 1;
+	}
+	free(text);
+	store_close(&store);
+	catalog_free(catalog);
+	return 0;
+}
+
+static int
+run_load(int argc, char **argv)
+{
+	struct options options;
+	struct cgroup cgroup;
+	struct load load = {0};
+	char problem[200];
+	int parsed = parse(&options, COMMAND_LOAD, argc, argv);
+
+	if (parsed != 0)
+		return parsed < 0 ? 2 : 0;
+	if (!options.cpu && !options.memory) {
+		fputs("fcgi-webapp: give --cpu or --memory, or both; see "
+		      "fcgi-webapp load --help\n",
+		    stderr);
+		return 2;
+	}
+	cgroup_read("", &cgroup);
+	if ((options.cpu && load_parse_cpu(&load, options.cpu, &cgroup, problem,
+				sizeof(problem)) < 0) ||
+	    (options.memory && load_parse_memory(&load, options.memory, &cgroup,
+				   problem, sizeof(problem)) < 0)) {
+		fprintf(stderr, "fcgi-webapp: %s\n", problem);
+		return 2;
+	}
+	load.seconds = options.seconds;
+	load.threads = (unsigned)options.threads;
+	return load_command(&load, options.quiet);
+}
+
+static const struct {
+	const char *name;
+	const char *summary;
+	int (*run)(int, char **);
+} commands[] = {
+    {"serve", "run the pool that nginx talks to", run_serve},
+    {"metrics", "print the metrics out of the counter file", run_metrics},
+    {"load", "raise CPU or memory load, for a time", run_load},
+};
+
+static void
+print_help(void)
+{
+	puts("Usage: fcgi-webapp COMMAND [OPTION]...\n"
+	     "A web service behind nginx that counts, drains and recovers.\n");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	puts("\n  --help     print this; fcgi-webapp COMMAND --help says more\n"
+	     "  --version  print the version\n\n"
+	     "Example: fcgi-webapp load --cpu 0.9 --seconds 30\n"
+	     "Without a command, in a CGI environment: answer one request.");
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "--help";
+
+	/* json-c's default prints 0.3 as 0.29999999999999999 */
+	json_c_set_serialization_double_format("%.15g", JSON_C_OPTION_GLOBAL);
+	if (argc == 1 && getenv("GATEWAY_INTERFACE"))
+		return cgi_command();
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(command, commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (strcmp(command, "--version") == 0) {
+		printf("fcgi-webapp %s\n", version_number);
+		return 0;
+	}
+	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
+		print_help();
+		return argc > 1 ? 0 : 2;
+	}
+	fprintf(stderr,
+	    "fcgi-webapp: '%s' is not a command; it takes serve, metrics or "
+	    "load (see fcgi-webapp --help)\n",
+	    command);
+	return 2;
+}

@@ -1,0 +1,32 @@
+#ifndef METRICS_CGROUP_H
+#define METRICS_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What the kernel says about the cgroup that binds this process: the nearest
+ * one, going up, that has a limit; its own where none has.
+ */
+struct cgroup {
+	bool cpu_limited;
+	double cpu_limit_cores; /* the CPUs there are where not limited */
+	uint64_t cpu_usage_ns;
+	uint64_t cpu_periods;
+	uint64_t cpu_throttled_periods;
+	uint64_t cpu_throttled_ns;
+	bool memory_limited;
+	uint64_t memory_limit_bytes; /* the memory there is where not limited */
+	uint64_t memory_usage_bytes;
+	uint64_t memory_working_set_bytes; /* usage less inactive page cache */
+	uint64_t memory_oom_kills;
+};
+
+/*
+ * Read cgroup v2, v1, or a mix of both, whatever /proc/self says is there.
+ * root is put in front of every path, "" for the real ones. What cannot be read
+ * stays 0 and not limited.
+ */
+void cgroup_read(const char *root, struct cgroup *cgroup);
+
+#endif

@@ -1,0 +1,484 @@
+/*
+ * From the counter file and the collectors to what Prometheus reads. The table
+ * of families at the end is the list of all metrics; each line names the
+ * function that writes its samples.
+ */
+#include "metrics/exposition.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "metrics/catalog.h"
+#include "metrics/cgroup.h"
+#include "metrics/process.h"
+#include "metrics/queue.h"
+#include "version.h"
+
+enum type { COUNTER, GAUGE, HISTOGRAM };
+
+static const char *const type_names[] = {"counter", "gauge", "histogram"};
+
+struct family {
+	const char *name; /* without a counter's _total */
+	enum type type;
+	const char *unit; /* the name's last word, or NULL */
+	const char *help;
+	void (*write)(const struct family *);
+	size_t
+	    cell; /* for those that come from cells: the first, and how many */
+	size_t count;
+};
+
+/* What one rendering works on; static, since a process renders one at a time.
+ */
+static struct {
+	FILE *out;
+	enum exposition_format format;
+	const struct exposition_source *source;
+	struct cgroup cgroup;
+	struct process process;
+	struct queue queue;
+	bool has_queue;
+} rendering;
+
+/* --- samples ----------------------------------------------------------- */
+
+static void
+write_sample(const char *series, uint64_t value)
+{
+	fprintf(rendering.out, "%s %" PRIu64 "\n", series, value);
+}
+
+/* Nanoseconds as seconds, exactly. */
+static void
+write_ns(const char *series, uint64_t ns)
+{
+	fprintf(rendering.out, "%s %" PRIu64 ".%09" PRIu64 "\n", series,
+	    ns / 1000000000, ns % 1000000000);
+}
+
+static void
+write_double(const char *series, double value)
+{
+	fprintf(rendering.out, "%s %.15g\n", series, value);
+}
+
+/* --- families out of the counter file ---------------------------------- */
+
+static void
+write_cells(const struct family *family)
+{
+	const struct store *store = rendering.source->store;
+
+	for (size_t i = 0; i < family->count; i++)
+		write_sample(store->catalog->fixed[family->cell + i],
+		    store_sum(store, family->cell + i));
+}
+
+/* A gauge of the master's: of the pool that runs, or 0. */
+static void
+write_load_active(const struct family *family)
+{
+	const struct store *store = rendering.source->store;
+
+	write_sample(family->name,
+	    rendering.source->alive ? store_sum(store, family->cell) : 0);
+}
+
+static void
+write_sizes(const struct family *family)
+{
+	const struct store *store = rendering.source->store;
+
+	(void)family;
+	for (unsigned i = 0; i < store->catalog->endpoint_count; i++) {
+		size_t cell = catalog_size_cell(i);
+
+		write_sample(
+		    store->catalog->fixed[cell], store_sum(store, cell));
+	}
+}
+
+static void
+write_requests(const struct family *family)
+{
+	const struct store *store = rendering.source->store;
+	const struct store_catalog *catalog = store->catalog;
+	struct store_key *keys = calloc(catalog->key_capacity, sizeof(*keys));
+	size_t count = keys ? store_list_keys(store, keys) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t sum = store_sum(store, keys[i].cell);
+
+		if (keys[i].code == 0 && sum == 0)
+			continue; /* the overflow, made with the file */
+		fprintf(rendering.out,
+		    "%s_total{endpoint=\"%s\",method=\"%s\",code=\"%03u\"} "
+		    "%" PRIu64 "\n",
+		    family->name, catalog->endpoints[keys[i].endpoint],
+		    catalog->methods[keys[i].method], keys[i].code, sum);
+	}
+	free(keys);
+}
+
+/* Plain bucket counts become cumulative in one pass: +Inf is the count. */
+static void
+write_histogram(const struct family *family, size_t cell, const char *labels)
+{
+	const struct store *store = rendering.source->store;
+	const char *const *names = &store->catalog->fixed[cell];
+	uint64_t sum = store_sum(store, cell);
+	uint64_t count = 0;
+
+	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++) {
+		count += store_sum(store, cell + 1 + (size_t)i);
+		write_sample(names[1 + i], count);
+	}
+	fprintf(rendering.out, "%s_count%s %" PRIu64 "\n", family->name, labels,
+	    count);
+	write_ns(names[0], sum);
+}
+
+static void
+write_queue_time(const struct family *family)
+{
+	write_histogram(family, CATALOG_QUEUE, "");
+}
+
+static void
+write_durations(const struct family *family)
+{
+	const struct store_catalog *catalog = rendering.source->store->catalog;
+
+	for (unsigned i = 0; i < catalog->endpoint_count; i++) {
+		char labels[256];
+
+		snprintf(labels, sizeof(labels), "{endpoint=\"%s\"}",
+		    catalog->endpoints[i]);
+		write_histogram(family, catalog_duration_cell(i), labels);
+	}
+}
+
+/* --- families out of what the processes are doing ---------------------- */
+
+static void
+write_build_info(const struct family *family)
+{
+	fprintf(rendering.out, "%s{version=\"%s\",revision=\"%s\"} 1\n",
+	    family->name, version_number, version_revision);
+}
+
+/* Workers by state; one under SIGSTOP is neither busy nor idle. */
+static void
+write_workers(const struct family *family)
+{
+	const struct store *store = rendering.source->store;
+	uint64_t busy = 0, idle = 0, stopped = 0;
+
+	for (unsigned slot = STORE_WORKER;
+	     rendering.source->alive && slot < store->slot_count; slot++) {
+		const struct store_state *state = store_state(store, slot);
+
+		if (state->pid == 0)
+			continue;
+		if (state->stopped)
+			stopped++;
+		else if (state->request_started != 0)
+			busy++;
+		else
+			idle++;
+	}
+	fprintf(rendering.out,
+	    "%s{state=\"busy\"} %" PRIu64 "\n%s{state=\"idle\"} %" PRIu64
+	    "\n%s{state=\"stopped\"} %" PRIu64 "\n",
+	    family->name, busy, family->name, idle, family->name, stopped);
+}
+
+static void
+write_connections(const struct family *family)
+{
+	const struct store *store = rendering.source->store;
+	uint64_t connections = 0;
+
+	for (unsigned slot = STORE_WORKER;
+	     rendering.source->alive && slot < store->slot_count; slot++)
+		if (store_state(store, slot)->pid)
+			connections +=
+			    (uint64_t)store_state(store, slot)->connections;
+	write_sample(family->name, connections);
+}
+
+static void
+write_queue_length(const struct family *family)
+{
+	if (rendering.has_queue)
+		write_sample(family->name, rendering.queue.length);
+}
+
+static void
+write_queue_limit(const struct family *family)
+{
+	if (rendering.has_queue)
+		write_sample(family->name, rendering.queue.limit);
+}
+
+/* --- families out of /proc and /sys ------------------------------------ */
+
+#define WRITE_CGROUP(field, writer, series)                                    \
+	static void write_##field(const struct family *family)                 \
+	{                                                                      \
+		(void)family;                                                  \
+		writer(series, rendering.cgroup.field);                        \
+	}
+
+WRITE_CGROUP(cpu_limit_cores, write_double, "cgroup_cpu_limit_cores")
+WRITE_CGROUP(cpu_usage_ns, write_ns, "cgroup_cpu_usage_seconds_total")
+WRITE_CGROUP(cpu_periods, write_sample, "cgroup_cpu_periods_total")
+WRITE_CGROUP(
+    cpu_throttled_periods, write_sample, "cgroup_cpu_throttled_periods_total")
+WRITE_CGROUP(cpu_throttled_ns, write_ns, "cgroup_cpu_throttled_seconds_total")
+WRITE_CGROUP(memory_limit_bytes, write_sample, "cgroup_memory_limit_bytes")
+WRITE_CGROUP(memory_usage_bytes, write_sample, "cgroup_memory_usage_bytes")
+WRITE_CGROUP(
+    memory_working_set_bytes, write_sample, "cgroup_memory_working_set_bytes")
+WRITE_CGROUP(memory_oom_kills, write_sample, "cgroup_oom_kills_total")
+
+static void
+write_limited(const struct family *family)
+{
+	fprintf(rendering.out,
+	    "%s{resource=\"cpu\"} %d\n%s{resource=\"memory\"} %d\n",
+	    family->name, rendering.cgroup.cpu_limited, family->name,
+	    rendering.cgroup.memory_limited);
+}
+
+#define WRITE_PROCESS(field, writer, series)                                   \
+	static void write_##field(const struct family *family)                 \
+	{                                                                      \
+		(void)family;                                                  \
+		writer(series, rendering.process.field);                       \
+	}
+
+WRITE_PROCESS(cpu_seconds, write_double, "process_cpu_seconds_total")
+WRITE_PROCESS(resident_bytes, write_sample, "process_resident_memory_bytes")
+WRITE_PROCESS(virtual_bytes, write_sample, "process_virtual_memory_bytes")
+WRITE_PROCESS(open_fds, write_sample, "process_open_fds")
+WRITE_PROCESS(max_fds, write_sample, "process_max_fds")
+WRITE_PROCESS(start_seconds, write_double, "process_start_time_seconds")
+
+/* --- the families ------------------------------------------------------ */
+
+static const struct family families[] = {
+    {"http_requests", COUNTER, NULL, "Requests answered.", write_requests, 0,
+	0},
+    {"http_request_duration_seconds", HISTOGRAM, "seconds",
+	"Time from a worker's start on a request to its answer handed over.",
+	write_durations, 0, 0},
+    {"http_request_queue_seconds", HISTOGRAM, "seconds",
+	"Time from nginx's receipt of a request to a worker's start on it.",
+	write_queue_time, 0, 0},
+    {"http_response_size_bytes", COUNTER, "bytes", "Bytes of response bodies.",
+	write_sizes, 0, 0},
+    {"fcgi_webapp_starts", COUNTER, NULL,
+	"Times the application was started, kept across restarts.", write_cells,
+	CATALOG_STARTS, 1},
+    {"fcgi_webapp_build_info", GAUGE, NULL, "Which build this is; always 1.",
+	write_build_info, 0, 0},
+    {"fcgi_webapp_store_recoveries", COUNTER, NULL,
+	"Damaged counter files moved aside and begun afresh.", write_cells,
+	CATALOG_STORE_RECOVERIES, 1},
+    {"fcgi_webapp_log_dropped", COUNTER, NULL,
+	"Log lines dropped because nobody read the log.", write_cells,
+	CATALOG_LOG_DROPPED, 1},
+    {"fcgi_workers", GAUGE, NULL, "Workers by what they are doing.",
+	write_workers, 0, 0},
+    {"fcgi_worker_starts", COUNTER, NULL, "Workers started.", write_cells,
+	CATALOG_WORKER_STARTS, 1},
+    {"fcgi_worker_exits", COUNTER, NULL, "Workers that ended, by why.",
+	write_cells, CATALOG_EXITS_DRAINED, 4},
+    {"fcgi_connections", GAUGE, NULL, "FastCGI connections that workers hold.",
+	write_connections, 0, 0},
+    {"fcgi_listen_queue_length", GAUGE, NULL,
+	"Connections that wait for a worker to accept them.",
+	write_queue_length, 0, 0},
+    {"fcgi_listen_queue_limit", GAUGE, NULL,
+	"Connections that may wait before the kernel refuses more.",
+	write_queue_limit, 0, 0},
+    {"fcgi_load_active", GAUGE, NULL, "Whether /riseload runs a load.",
+	write_load_active, CATALOG_LOAD_ACTIVE, 1},
+    {"cgroup_limited", GAUGE, NULL,
+	"Whether a cgroup limits the resource; if not, its limit is what the "
+	"machine has.",
+	write_limited, 0, 0},
+    {"cgroup_cpu_limit_cores", GAUGE, "cores", "CPU limit.",
+	write_cpu_limit_cores, 0, 0},
+    {"cgroup_cpu_usage_seconds", COUNTER, "seconds", "CPU time used.",
+	write_cpu_usage_ns, 0, 0},
+    {"cgroup_cpu_periods", COUNTER, NULL, "CPU quota periods that passed.",
+	write_cpu_periods, 0, 0},
+    {"cgroup_cpu_throttled_periods", COUNTER, NULL,
+	"CPU quota periods in which the quota ran out.",
+	write_cpu_throttled_periods, 0, 0},
+    {"cgroup_cpu_throttled_seconds", COUNTER, "seconds",
+	"Time for which run queues were throttled.", write_cpu_throttled_ns, 0,
+	0},
+    {"cgroup_memory_limit_bytes", GAUGE, "bytes", "Memory limit.",
+	write_memory_limit_bytes, 0, 0},
+    {"cgroup_memory_usage_bytes", GAUGE, "bytes",
+	"Memory used, page cache included.", write_memory_usage_bytes, 0, 0},
+    {"cgroup_memory_working_set_bytes", GAUGE, "bytes",
+	"Memory used less inactive page cache.", write_memory_working_set_bytes,
+	0, 0},
+    {"cgroup_oom_kills", COUNTER, NULL,
+	"Processes that the kernel killed for want of memory.",
+	write_memory_oom_kills, 0, 0},
+    {"process_cpu_seconds", COUNTER, "seconds", "CPU time of the pool.",
+	write_cpu_seconds, 0, 0},
+    {"process_resident_memory_bytes", GAUGE, "bytes",
+	"Resident memory, summed over the pool.", write_resident_bytes, 0, 0},
+    {"process_virtual_memory_bytes", GAUGE, "bytes",
+	"Virtual memory, summed over the pool.", write_virtual_bytes, 0, 0},
+    {"process_open_fds", GAUGE, NULL, "Open files, summed over the pool.",
+	write_open_fds, 0, 0},
+    {"process_max_fds", GAUGE, NULL, "Open files allowed to one process.",
+	write_max_fds, 0, 0},
+    {"process_start_time_seconds", GAUGE, "seconds",
+	"When the pool's master was started, since the epoch.",
+	write_start_seconds, 0, 0},
+};
+
+static void
+write_family(const struct family *family)
+{
+	bool openmetrics = rendering.format == EXPOSITION_OPENMETRICS;
+	const char *suffix =
+	    family->type == COUNTER && !openmetrics ? "_total" : "";
+
+	fprintf(rendering.out, "# HELP %s%s %s\n# TYPE %s%s %s\n", family->name,
+	    suffix, family->help, family->name, suffix,
+	    type_names[family->type]);
+	if (openmetrics && family->unit)
+		fprintf(rendering.out, "# UNIT %s %s\n", family->name,
+		    family->unit);
+	family->write(family);
+}
+
+/* Ask each source once, so that the families of one scrape agree. */
+static void
+collect(const struct exposition_source *source)
+{
+	const struct store *store = source->store;
+	uint32_t inode = store_state(store, STORE_MASTER)->listen_inode;
+	pid_t *pids = calloc(store->slot_count, sizeof(*pids));
+	size_t count = 0;
+
+	for (unsigned i = 0; pids && source->alive && i < store->slot_count;
+	     i++)
+		if (store_state(store, i)->pid != 0)
+			pids[count++] = (pid_t)store_state(store, i)->pid;
+	process_read(source->root, pids, count, &rendering.process);
+	free(pids);
+	cgroup_read(source->root, &rendering.cgroup);
+	rendering.has_queue =
+	    source->alive && source->queue_fd >= 0 &&
+	    queue_read(source->queue_fd, inode, &rendering.queue) == 0;
+}
+
+char *
+exposition_render(const struct exposition_source *source,
+    enum exposition_format format, size_t *size)
+{
+	char *text = NULL;
+
+	rendering.source = source;
+	rendering.format = format;
+	rendering.out = open_memstream(&text, size);
+	if (!rendering.out)
+		return NULL;
+	collect(source);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		write_family(&families[i]);
+	if (format == EXPOSITION_OPENMETRICS)
+		fputs("# EOF\n", rendering.out);
+	if (fclose(rendering.out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+const char *
+exposition_content_type(enum exposition_format format)
+{
+	return format == EXPOSITION_OPENMETRICS
+		   ? "application/openmetrics-text; version=1.0.0; "
+		     "charset=utf-8"
+		   : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+/* --- Accept ------------------------------------------------------------ */
+
+/*
+ * Read one media range of length bytes: its quality, clamped to 0..1, and
+ * whether its version parameter, if it has one, is the wanted one. Parameters
+ * that are not known (escaping=...) are passed over.
+ */
+static double
+read_range(const char *range, size_t length, const char *version, bool *matches)
+{
+	const char *end = range + length;
+	double quality = 1;
+
+	for (const char *p = memchr(range, ';', length); p && p < end;
+	     p = memchr(p, ';', (size_t)(end - p))) {
+		p++;
+		while (p < end && *p == ' ')
+			p++;
+		if (strncasecmp(p, "q=", 2) == 0)
+			quality = strtod(p + 2, NULL);
+		else if (strncasecmp(p, "version=", 8) == 0 &&
+			 strncmp(p + 8, version, strlen(version)) != 0)
+			*matches = false;
+	}
+	if (!(quality > 0))
+		return 0;
+	return quality > 1 ? 1 : quality;
+}
+
+/* The best quality that Accept gives this type and version; 0 for none. */
+static double
+quality_of(const char *accept, const char *type, const char *version)
+{
+	double best = 0;
+
+	for (const char *range = accept; *range;) {
+		size_t length = strcspn(range, ",");
+		bool matches = strcspn(range, ",; ") == strlen(type) &&
+			       strncasecmp(range, type, strlen(type)) == 0;
+
+		if (matches) {
+			double quality =
+			    read_range(range, length, version, &matches);
+
+			if (matches && quality > best)
+				best = quality;
+		}
+		range += length;
+		range += strspn(range, ", ");
+	}
+	return best;
+}
+
+enum exposition_format
+exposition_negotiate(const char *accept)
+{
+	double openmetrics =
+	    quality_of(accept, "application/openmetrics-text", "1.0.0");
+	double text = quality_of(accept, "text/plain", "0.0.4");
+
+	return openmetrics > 0 && openmetrics >= text ? EXPOSITION_OPENMETRICS
+						      : EXPOSITION_TEXT;
+}

@@ -1,0 +1,26 @@
+#ifndef METRICS_PROCESS_H
+#define METRICS_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What the client libraries call process_*, summed over several processes. */
+struct process {
+	double cpu_seconds; /* of the processes and of their reaped children */
+	uint64_t resident_bytes;
+	uint64_t virtual_bytes;
+	uint64_t open_fds;
+	uint64_t max_fds;     /* the smallest of the limits */
+	double start_seconds; /* of the first process, since the epoch */
+};
+
+/*
+ * Add up what /proc says of these processes; one that is gone adds nothing.
+ * root is put in front of every path, "" for the real ones.
+ */
+void process_read(
+    const char *root, const pid_t *pids, size_t count, struct process *process);
+
+#endif

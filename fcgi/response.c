@@ -1,0 +1,158 @@
+/*
+ * What a handler may say: JSON, bytes, an error, and when.
+ */
+#include "response.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "log.h"
+
+static const struct {
+	int status;
+	const char *reason;
+} reasons[] = {
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {418, "I'm a teapot"},
+    {422, "Unprocessable Content"},
+    {425, "Too Early"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+};
+
+const char *
+response_reason(int status)
+{
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	return "";
+}
+
+void
+response_init(struct response *response)
+{
+	response->status = 500;
+	response->content_type = "application/json";
+	response->body = "";
+	response->body_length = 0;
+	response->json = NULL;
+	response->memory = NULL;
+	response->delay_ns = 0;
+	response->headers_length = 0;
+}
+
+void
+response_release(struct response *response)
+{
+	json_object_put(response->json);
+	free(response->memory);
+	response->json = NULL;
+	response->memory = NULL;
+}
+
+void
+response_text(struct response *response, int status, const char *json)
+{
+	response->status = status;
+	response->content_type = "application/json";
+	response->body = json;
+	response->body_length = strlen(json);
+}
+
+void
+response_json(struct response *response, int status, struct json_object *object)
+{
+	const char *text = json_object_to_json_string_length(object,
+	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
+	    &response->body_length);
+
+	response->status = status;
+	response->content_type = "application/json";
+	response->body = text ? text : "";
+	response->json = object;
+}
+
+void
+response_memory(struct response *response, int status, const char *content_type,
+    char *memory, size_t length)
+{
+	response->status = status;
+	response->content_type = content_type;
+	response->body = memory;
+	response->body_length = length;
+	response->memory = memory;
+}
+
+void
+response_problem(struct response *response, int status, const char *detail, ...)
+{
+	struct json_object *problem = json_object_new_object();
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, detail);
+	vsnprintf(text, sizeof(text), detail, arguments);
+	va_end(arguments);
+	json_object_object_add(
+	    problem, "type", json_object_new_string("about:blank"));
+	json_object_object_add(
+	    problem, "title", json_object_new_string(response_reason(status)));
+	json_object_object_add(problem, "status", json_object_new_int(status));
+	json_object_object_add(problem, "detail", json_object_new_string(text));
+	response_json(response, status, problem);
+	response->content_type = "application/problem+json";
+}
+
+void
+response_header(struct response *response, const char *name, const char *value)
+{
+	size_t room = sizeof(response->headers) - response->headers_length;
+	int length = snprintf(response->headers + response->headers_length,
+	    room, "%s: %s\r\n", name, value);
+
+	if (length < 0 || (size_t)length >= room) {
+		LOG(LOG_ERROR, "header left out: raise RESPONSE_HEADERS_SIZE",
+		    LOG_STRING("header", name));
+		return;
+	}
+	response->headers_length += (size_t)length;
+}
+
+void
+response_delay(struct response *response, double seconds)
+{
+	response->delay_ns = (int64_t)(seconds * 1e9);
+}

@@ -1,0 +1,20 @@
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include <stdint.h>
+
+struct options;
+struct store;
+
+/*
+ * What every part of a serving process shares: made by main, read by handlers
+ * through request->service.
+ */
+struct service {
+	const struct options *options;
+	struct store *store;
+	int load_request_fd; /* to the master, which runs the load; -1: none */
+	int queue_fd;        /* netlink, to ask for the listen queue; -1 */
+};
+
+#endif

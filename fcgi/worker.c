@@ -1,0 +1,587 @@
+/*
+ * One worker: an epoll loop over every connection that nginx keeps to it.
+ *
+ * A connection that has a whole request is served at once, one after another;
+ * handlers do not block. A response that is due later (response_delay) parks
+ * its connection on a list of timers. A connection with half a request waits in
+ * edge-triggered mode, so that it costs nothing until more comes, and is closed
+ * when nothing does.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cgi.h"
+#include "connection.h"
+#include "counters.h"
+#include "log.h"
+#include "metrics/store.h"
+#include "options.h"
+#include "router.h"
+
+enum {
+	CONNECTIONS_MAX = 1024,
+	FDS_RESERVED = 64, /* of RLIMIT_NOFILE, for all but connections */
+	EVENTS = 64,
+	HEAD_SIZE = 1024,
+};
+
+static const int64_t NS_PER_MS = 1000000;
+static const int64_t NS_PER_SECOND = 1000000000;
+
+/* How long half a request may stay half. */
+static const int64_t PARTIAL_NS = 5000000000;
+
+/* How long a draining worker still answers on its idle connections. */
+static const int64_t LINGER_NS = 100000000;
+
+/* How long a worker with more than its share leaves accepting to others. */
+static const int64_t PATIENCE_NS = 1000000;
+
+enum stage { FREE, IDLE, PARTIAL, PARKED };
+
+struct peer {
+	struct connection connection;
+	enum stage stage;
+	int64_t due; /* PARKED, PARTIAL: when to act; IDLE: since when */
+	TAILQ_ENTRY(peer) entry;
+
+	/* the request under way, for a parked one beyond serve() */
+	struct response response;
+	struct counters_request count;
+	int64_t started;
+	bool is_head;
+};
+
+TAILQ_HEAD(peers, peer);
+
+struct worker {
+	const struct worker_config *config;
+	struct store_state *state;
+	int epoll;
+	int signals;
+	bool is_listening;
+	bool is_patient;       /* leaves the next connection to others */
+	int64_t listen_again;  /* when to; 0: not waiting */
+	int64_t drain_started; /* 0: not draining */
+	int exit_code;
+	int64_t served;
+	size_t peer_count;
+	size_t peer_max;
+	struct peer *all;
+	struct peers free;
+	struct peers idle;    /* the longest idle first */
+	struct peers partial; /* the next due first, as in the next */
+	struct peers parked;
+};
+
+static int64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+}
+
+static void
+watch(const struct worker *worker, int operation, struct peer *peer,
+    uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = peer};
+
+	epoll_ctl(worker->epoll, operation, peer->connection.fd, &event);
+}
+
+/* --- the life of a peer ------------------------------------------------ */
+
+static struct peers *
+list_of(struct worker *worker, enum stage stage)
+{
+	switch (stage) {
+	case IDLE:
+		return &worker->idle;
+	case PARTIAL:
+		return &worker->partial;
+	case PARKED:
+		return &worker->parked;
+	case FREE:
+		break;
+	}
+	return &worker->free;
+}
+
+/* Move a peer to a stage's list, which is sorted by due. */
+static void
+move(struct worker *worker, struct peer *peer, enum stage stage, int64_t due)
+{
+	struct peers *list = list_of(worker, stage);
+	struct peer *before;
+
+	TAILQ_REMOVE(list_of(worker, peer->stage), peer, entry);
+	peer->stage = stage;
+	peer->due = due;
+	before = TAILQ_LAST(list, peers);
+	while (before && before->due > due)
+		before = TAILQ_PREV(before, peers, entry);
+	if (before)
+		TAILQ_INSERT_AFTER(list, before, peer, entry);
+	else
+		TAILQ_INSERT_HEAD(list, peer, entry);
+}
+
+/* Forget a peer whose connection is closed. */
+static void
+forget(struct worker *worker, struct peer *peer)
+{
+	response_release(&peer->response);
+	move(worker, peer, FREE, 0);
+	worker->peer_count--;
+	atomic_store_explicit(&worker->state->connections,
+	    (int64_t)worker->peer_count, memory_order_relaxed);
+}
+
+static void
+drop(struct worker *worker, struct peer *peer)
+{
+	connection_close(&peer->connection);
+	forget(worker, peer);
+}
+
+/* --- serving ----------------------------------------------------------- */
+
+/* Tell the master what runs, so that it can say so when it has to kill us. */
+static void
+announce(struct store_state *state, const struct request *request, int64_t now)
+{
+	size_t length = strnlen(request->id, sizeof(state->request_id) - 1);
+
+	memcpy(state->request_id, request->id, length);
+	state->request_id[length] = '\0';
+	length = strnlen(request->path, sizeof(state->path) - 1);
+	memcpy(state->path, request->path, length);
+	state->path[length] = '\0';
+	atomic_store_explicit(
+	    &state->request_started, now, memory_order_release);
+}
+
+/* Hand the response over, and only then count it. */
+static void
+finish(struct worker *worker, struct peer *peer)
+{
+	struct response *response = &peer->response;
+	char head[HEAD_SIZE];
+	size_t head_length = cgi_format_head(response, head, sizeof(head));
+	int result;
+
+	peer->count.body_bytes = peer->is_head ? 0 : response->body_length;
+	result = connection_respond(&peer->connection, head, head_length,
+	    response->body, peer->count.body_bytes);
+	peer->count.status = response->status;
+	peer->count.duration_ns = clock_ns(CLOCK_MONOTONIC) - peer->started;
+	response_release(response);
+	if (result >= 0) {
+		counters_count(worker->config->service->store,
+		    worker->config->slot, &peer->count);
+		worker->served++;
+		atomic_store_explicit(&worker->state->served, worker->served,
+		    memory_order_relaxed);
+	}
+	if (result != 0)
+		forget(worker, peer);
+}
+
+static void
+serve(struct worker *worker, struct peer *peer)
+{
+	struct request request;
+	int64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	cgi_parse(peer->connection.fcgi.envp, &request);
+	request.service = worker->config->service;
+	if (peer->connection.body) {
+		request.body = peer->connection.body;
+		request.body_length = peer->connection.body_length;
+	}
+	peer->started = now;
+	peer->is_head = request.method == METHOD_HEAD;
+	peer->count.method = request.method;
+	peer->count.queue_ns = -1;
+	if (request.received_ns) {
+		int64_t waited = clock_ns(CLOCK_REALTIME) - request.received_ns;
+
+		peer->count.queue_ns = waited > 0 ? waited : 0;
+	}
+	announce(worker->state, &request, now);
+	response_init(&peer->response);
+	peer->count.endpoint =
+	    worker->config->dispatch(&request, &peer->response);
+	atomic_store_explicit(
+	    &worker->state->request_started, 0, memory_order_release);
+	if (peer->response.delay_ns > 0) {
+		move(worker, peer, PARKED, now + peer->response.delay_ns);
+		watch(worker, EPOLL_CTL_MOD, peer, EPOLLRDHUP);
+		return;
+	}
+	finish(worker, peer);
+}
+
+/* Something came on a connection, or may have. */
+static void
+receive(struct worker *worker, struct peer *peer)
+{
+	int64_t now;
+
+	switch (connection_read(&peer->connection)) {
+	case CONNECTION_CLOSED:
+		forget(worker, peer);
+		return;
+	case CONNECTION_WAITING:
+		return;
+	case CONNECTION_PARTIAL:
+		if (peer->stage == PARTIAL)
+			return;
+		move(worker, peer, PARTIAL,
+		    clock_ns(CLOCK_MONOTONIC) + PARTIAL_NS);
+		watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN | EPOLLET);
+		return;
+	case CONNECTION_REQUEST:
+		break;
+	}
+	if (peer->stage == PARTIAL)
+		watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
+	now = clock_ns(CLOCK_MONOTONIC);
+	move(worker, peer, IDLE, now);
+	serve(worker, peer);
+}
+
+/* A response is due: to be handed over, and the connection kept. */
+static void
+resume(struct worker *worker, struct peer *peer)
+{
+	watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
+	move(worker, peer, IDLE, clock_ns(CLOCK_MONOTONIC));
+	finish(worker, peer);
+}
+
+/* --- accepting --------------------------------------------------------- */
+
+static void
+listen_again(struct worker *worker)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+
+	worker->listen_again = 0;
+	if (!worker->is_listening && !worker->drain_started &&
+	    epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->config->listen_fd,
+		&event) == 0)
+		worker->is_listening = true;
+}
+
+static void
+stop_listening(struct worker *worker)
+{
+	if (worker->is_listening)
+		epoll_ctl(worker->epoll, EPOLL_CTL_DEL,
+		    worker->config->listen_fd, NULL);
+	worker->is_listening = false;
+}
+
+static void
+pause_listening(struct worker *worker)
+{
+	stop_listening(worker);
+	worker->listen_again = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+}
+
+/*
+ * Whether this worker has more connections than its share: the kernel wakes
+ * whom it likes, and nginx keeps what it has, so without this one worker may
+ * end up with most of the load.
+ */
+static bool
+has_more_than_its_share(const struct worker *worker)
+{
+	const struct store *store = worker->config->service->store;
+	size_t total = 0;
+	size_t workers = 0;
+
+	if (worker->config->slot < STORE_WORKER)
+		return false;
+	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
+		const struct store_state *state = store_state(store, slot);
+
+		if (state->pid == 0 || state->stopped)
+			continue;
+		total += (size_t)state->connections;
+		workers++;
+	}
+	return worker->peer_count * workers > total + workers / 2;
+}
+
+/* Accept one connection. Returns whether to try for another. */
+static bool
+accept_peer(struct worker *worker)
+{
+	struct peer *peer;
+	int fd;
+
+	/* Once: whoever has room and runs has taken it by then. */
+	if (worker->is_patient && has_more_than_its_share(worker)) {
+		pause_listening(worker);
+		return false;
+	}
+	worker->is_patient = true;
+	if (TAILQ_EMPTY(&worker->free)) {
+		/* The one idle for longest makes room; nginx comes again. */
+		peer = TAILQ_FIRST(&worker->idle);
+		if (!peer)
+			peer = TAILQ_FIRST(&worker->partial);
+		if (!peer) {
+			pause_listening(worker);
+			return false;
+		}
+		drop(worker, peer);
+	}
+	fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return false;
+	peer = TAILQ_FIRST(&worker->free);
+	if (connection_open(&peer->connection, fd) < 0)
+		return true;
+	response_init(&peer->response);
+	move(worker, peer, IDLE, clock_ns(CLOCK_MONOTONIC));
+	worker->peer_count++;
+	atomic_store_explicit(&worker->state->connections,
+	    (int64_t)worker->peer_count, memory_order_relaxed);
+	watch(worker, EPOLL_CTL_ADD, peer, EPOLLIN);
+	/* nginx sends at once, so it is mostly here already. */
+	receive(worker, peer);
+	return true;
+}
+
+/* --- leaving ----------------------------------------------------------- */
+
+/*
+ * Stop accepting. Where the whole pool leaves, nobody else will take what is in
+ * the queue, and the socket has no name any more: empty it first.
+ */
+static void
+drain(struct worker *worker, int exit_code)
+{
+	const struct store *store = worker->config->service->store;
+
+	if (worker->drain_started)
+		return;
+	worker->is_patient = false;
+	while (
+	    store_state(store, STORE_MASTER)->draining && accept_peer(worker))
+		worker->is_patient = false;
+	worker->drain_started = clock_ns(CLOCK_MONOTONIC);
+	worker->exit_code = exit_code;
+	stop_listening(worker);
+}
+
+/* Hand an idle connection back without a reset: answer what is on it. */
+static void
+hand_back(struct worker *worker, struct peer *peer)
+{
+	connection_stop_reading(&peer->connection);
+	receive(worker, peer);
+	if (peer->stage == IDLE || peer->stage == PARTIAL)
+		drop(worker, peer);
+}
+
+/* True when nothing is left to do. */
+static bool
+drain_step(struct worker *worker, int64_t now)
+{
+	struct peer *peer;
+
+	if (now < worker->drain_started + LINGER_NS)
+		return false;
+	while ((peer = TAILQ_FIRST(&worker->idle)))
+		hand_back(worker, peer);
+	while ((peer = TAILQ_FIRST(&worker->partial)))
+		hand_back(worker, peer);
+	TAILQ_FOREACH(peer, &worker->parked, entry)
+	peer->connection.close_after = true;
+	return worker->peer_count == 0;
+}
+
+/* --- the loop ---------------------------------------------------------- */
+
+static void
+handle_signal(struct worker *worker)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(worker->signals, &signal, sizeof(signal)) != sizeof(signal))
+		return;
+	if (signal.ssi_signo == SIGINT)
+		_exit(WORKER_DRAINED);
+	drain(worker, WORKER_DRAINED);
+}
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Milliseconds until something is due, -1 for never, rounded up. */
+static int
+next_timeout(const struct worker *worker)
+{
+	const struct peer *partial = TAILQ_FIRST(&worker->partial);
+	const struct peer *parked = TAILQ_FIRST(&worker->parked);
+	int64_t due = INT64_MAX;
+	int64_t now;
+
+	if (partial)
+		due = earlier(due, partial->due);
+	if (parked)
+		due = earlier(due, parked->due);
+	if (worker->listen_again)
+		due = earlier(due, worker->listen_again);
+	if (worker->drain_started)
+		due = earlier(due, worker->drain_started + LINGER_NS);
+	if (due == INT64_MAX)
+		return -1;
+	now = clock_ns(CLOCK_MONOTONIC);
+	return due <= now ? 0 : (int)((due - now + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+/* Do what is due. */
+static void
+run_timers(struct worker *worker)
+{
+	struct peer *peer;
+	int64_t now;
+
+	if (TAILQ_EMPTY(&worker->partial) && TAILQ_EMPTY(&worker->parked) &&
+	    !worker->listen_again)
+		return;
+	now = clock_ns(CLOCK_MONOTONIC);
+	while ((peer = TAILQ_FIRST(&worker->parked)) && peer->due <= now)
+		resume(worker, peer);
+	while ((peer = TAILQ_FIRST(&worker->partial)) && peer->due <= now)
+		drop(worker, peer);
+	if (worker->listen_again && worker->listen_again <= now) {
+		listen_again(worker);
+		worker->is_patient = false;
+	}
+}
+
+static void
+handle_event(struct worker *worker, const struct epoll_event *event)
+{
+	struct peer *peer = event->data.ptr;
+
+	if (!peer)
+		accept_peer(worker);
+	else if (event->data.ptr == worker)
+		handle_signal(worker);
+	else if (peer->stage == PARKED) /* nginx gave up on it */
+		drop(worker, peer);
+	else if (peer->stage != FREE)
+		receive(worker, peer);
+}
+
+static bool
+is_done(struct worker *worker)
+{
+	long max = worker->config->max_requests;
+
+	if (max > 0 && worker->served >= max)
+		drain(worker, WORKER_RECYCLED);
+	return worker->drain_started &&
+	       drain_step(worker, clock_ns(CLOCK_MONOTONIC));
+}
+
+static int
+run(struct worker *worker)
+{
+	struct epoll_event events[EVENTS];
+
+	while (!is_done(worker)) {
+		int count = epoll_wait(
+		    worker->epoll, events, EVENTS, next_timeout(worker));
+
+		if (count < 0 && errno != EINTR)
+			return WORKER_FAILED;
+		for (int i = 0; i < count; i++)
+			handle_event(worker, &events[i]);
+		run_timers(worker);
+	}
+	return worker->exit_code;
+}
+
+/* --- beginning --------------------------------------------------------- */
+
+static size_t
+connections_allowed(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    limit.rlim_cur > CONNECTIONS_MAX + FDS_RESERVED)
+		return CONNECTIONS_MAX;
+	return limit.rlim_cur > 2 * FDS_RESERVED
+		   ? (size_t)limit.rlim_cur - FDS_RESERVED
+		   : FDS_RESERVED;
+}
+
+static int
+open_signals(struct worker *worker)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = worker};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGINT);
+	worker->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (worker->signals < 0)
+		return -errno;
+	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->signals, &event);
+}
+
+int
+worker_run(const struct worker_config *config)
+{
+	static struct worker worker;
+
+	worker.config = config;
+	worker.is_patient = true;
+	worker.state = store_state(config->service->store, config->slot);
+	worker.peer_max = connections_allowed();
+	worker.all = calloc(worker.peer_max, sizeof(*worker.all));
+	worker.epoll = epoll_create1(EPOLL_CLOEXEC);
+	TAILQ_INIT(&worker.free);
+	TAILQ_INIT(&worker.idle);
+	TAILQ_INIT(&worker.partial);
+	TAILQ_INIT(&worker.parked);
+	if (!worker.all || worker.epoll < 0 || connection_init() < 0 ||
+	    open_signals(&worker) < 0) {
+		log_text(LOG_ERROR, "worker cannot start: %s", strerror(errno));
+		return WORKER_FAILED;
+	}
+	for (size_t i = 0; i < worker.peer_max; i++) {
+		worker.all[i].connection.fd = -1;
+		TAILQ_INSERT_TAIL(&worker.free, &worker.all[i], entry);
+	}
+	listen_again(&worker);
+	return run(&worker);
+}

@@ -1,0 +1,32 @@
+#ifndef WORKER_H
+#define WORKER_H
+
+#include "request.h"
+#include "response.h"
+#include "service.h"
+
+/* How a worker's process ends where no signal ends it. */
+enum worker_exit {
+	WORKER_DRAINED = 0,
+	WORKER_FAILED = 1,
+	WORKER_RECYCLED = 3, /* had served --max-requests */
+};
+
+/* What a worker is told. */
+struct worker_config {
+	const struct service *service;
+	int listen_fd;
+	unsigned slot;     /* in the counter file */
+	long max_requests; /* 0: no end */
+	/* Answers a request; returns the endpoint to count it under. */
+	int (*dispatch)(struct request *, struct response *);
+};
+
+/*
+ * Serve until TERM or QUIT (drain), INT (leave at once) or max_requests. To be
+ * called in a process of its own, with these signals blocked. Returns an
+ * enum worker_exit for exit().
+ */
+int worker_run(const struct worker_config *config);
+
+#endif
