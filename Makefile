@@ -106,7 +106,7 @@ release: ## compute and publish a release: what CI does on main
 
 test-release: ## the release, computed for real against a repository on this disk
 	@scripts/deps build test
-	@$(PYTEST) tests/release
+	@scripts/test release
 
 test-workflow: ## every step of the test workflow, in order, on a clean clone
 	@scripts/deps test
