@@ -123,3 +123,23 @@ lint-workflows:
 # On the page of the CI job; without one, on the terminal.
 summary-coverage summary-bench:
 	@scripts/summary $(@:summary-%=%)
+
+# --- image and manifests ----------------------------------------------------
+
+.PHONY: image base-image test-image manifests lint-manifests
+image: ## the container image, with docker, podman or buildah
+	@VERSION=$(VERSION) scripts/image
+
+base-image: ## the image's base, from Debian packages, where no registry is reached
+	@scripts/base-image
+
+test-image: image ## the image and the pod, run for real
+	@scripts/deps test
+	@scripts/test image
+
+manifests: ## k8s/: the ConfigMaps from monitoring/, the image's tag from VERSION
+	@scripts/manifests
+
+lint: lint-manifests
+lint-manifests:
+	@scripts/lint-manifests
