@@ -1,6 +1,7 @@
 """Where things are, and a real Alertmanager that talks to the Slack stand-in."""
 
 import functools
+import importlib.machinery
 import importlib.util
 import json
 import pathlib
@@ -21,7 +22,8 @@ RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
 
 
 def load_module(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
+    """A module by its path; a script's has no suffix."""
+    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

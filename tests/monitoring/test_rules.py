@@ -1,0 +1,125 @@
+"""The rules: valid, each alert proven silent, firing and recovered, each with a page that says what to do."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from conftest import MONITORING, ROOT, RULES, alerts, load_module, rules, run
+
+TESTS = sorted((MONITORING / "prometheus" / "tests").glob("*.yml"))
+RUNBOOKS = MONITORING / "runbooks"
+# Alerts whose job missing data is.
+FIRE_WITHOUT_DATA = {"MetricsMissing", "Watchdog"}
+# What other programs say of themselves, as far as the rules read it; the
+# application's own metrics are looked up in what it prints.
+OTHERS = {
+    "up",
+    "nginx_up",
+    "alertmanager_config_last_reload_successful", "alertmanager_notifications_failed_total",
+    "prometheus_config_last_reload_successful", "prometheus_notifications_alertmanagers_discovered",
+    "container_cpu_cfs_throttled_seconds_total", "container_cpu_usage_seconds_total", "container_memory_working_set_bytes",
+    "container_spec_cpu_period", "container_spec_cpu_quota", "container_spec_memory_limit_bytes",
+    "kube_deployment_spec_replicas", "kube_deployment_status_replicas_available",
+    "kube_horizontalpodautoscaler_spec_max_replicas", "kube_horizontalpodautoscaler_status_current_replicas",
+    "kube_pod_container_status_last_terminated_reason", "kube_pod_container_status_restarts_total",
+    "kube_pod_container_status_waiting_reason",
+}
+WORDS = {"and", "or", "unless", "by", "on", "offset", "without", "ignoring", "group_left", "group_right", "bool"}
+
+
+def metrics_in(expression):
+    """The names of the series that an expression reads."""
+    expression = re.sub(r'"[^"]*"', "", expression)
+    expression = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", expression)
+    expression = re.sub(r"\b(by|on|without|ignoring)\s*\([^)]*\)", "", expression)
+    return {name for name in re.findall(r"[A-Za-z_][\w:]*(?!\s*[\w:(])", expression) if name not in WORDS}
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_promtool_finds_nothing_to_say_about(path):
+    assert "SUCCESS" in run("promtool", "check", "rules", path)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_the_rules_do_what_their_tests_say_of(path):
+    assert "SUCCESS" in run("promtool", "test", "rules", path)
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_there_is_a_severity_a_summary_a_description_and_a_runbook_for(alert):
+    assert alert["labels"]["severity"] in ("critical", "high", "none")
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == (
+        "https://github.com/fcgi-webapp/fcgi-webapp/blob/main/monitoring/runbooks/%s.md" % alert["alert"])
+    page = (RUNBOOKS / (alert["alert"] + ".md")).read_text()
+    assert page.startswith("# %s\n" % alert["alert"])
+    for heading in ("## What it means", "## How to see it", "## What to do", "## How to set it off on purpose"):
+        assert heading in page, "the runbook lacks %s" % heading
+
+
+def test_there_is_no_runbook_without_an_alert():
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in alerts()}
+
+
+def test_the_alerts_of_the_design_are_there_with_their_severities():
+    critical = {"AppDown", "NginxDown", "ContainerCPUOverLimit", "ContainerMemoryOverLimit", "ContainerOOMKilled", "ErrorBudgetBurnFast",
+                "LatencyBurnFast", "CrashLooping", "NotConnectedToAlertmanager", "SlackSendFailing"}
+    high = {"TargetDown", "ContainerCPUNearLimit", "ContainerMemoryNearLimit", "ErrorBudgetBurnSlow", "LatencyBurnSlow", "RequestsQueueing",
+            "WorkersCrashing", "WorkerDeadlines", "CounterStoreRecovered", "ContainerRestarting", "ReplicasMismatch", "HPAMaxedOut",
+            "MetricsMissing", "ConfigReloadFailed"}
+    expected = {**dict.fromkeys(critical, "critical"), **dict.fromkeys(high, "high"), "Watchdog": "none"}
+    assert {alert["alert"]: alert["labels"]["severity"] for alert in alerts()} == expected
+
+
+@pytest.mark.parametrize("name", [alert["alert"] for alert in alerts() if alert["alert"] != "Watchdog"])  # which always fires
+def test_promtool_sees_it_silent_firing_recovered_and_silent_without_data(name):
+    histories, without_data = [], None
+    for path in TESTS:
+        for test in yaml.safe_load(path.read_text())["tests"]:
+            asked = [case for case in test.get("alert_rule_test", []) if case["alertname"] == name]
+            history = "".join("f" if case["exp_alerts"] else "s" for case in asked)
+            if path.stem == "no-data":
+                without_data = history
+            else:
+                histories.append(history)
+    assert any(re.search("sf+s", history) for history in histories), "no test sees it silent, firing, then silent again"
+    assert without_data == ("f" if name in FIRE_WITHOUT_DATA else "s")
+
+
+def test_every_series_that_a_rule_reads_is_one_that_somebody_gives():
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    program = ROOT / "build" / "fcgi-webapp"
+    printed = run(program, "metrics", "--metrics-file", ROOT / "build" / "tests" / "monitoring-counters")
+    own = set(re.findall(r"(?m)^([a-z]\w*)(?=[ {])", printed))
+    unknown = {name for rule in rules() for name in metrics_in(rule["expr"])} - recorded - OTHERS - own
+    assert unknown == set()
+
+
+def test_the_reader_of_expressions_reads_them_right():
+    assert metrics_in('sum by (a, b) (rate(x_total{c=~"d_e", f="g"}[5m])) / on (h) job:y:rate5m > 2.5 and up == 1') == {"x_total", "job:y:rate5m", "up"}
+
+
+def test_what_is_recorded_is_read_by_an_alert_or_another_rule():
+    text = "".join(rule["expr"] for rule in rules())
+    assert [rule["record"] for rule in rules() if "record" in rule and rule["record"] not in text] == []
+
+
+def test_the_operator_gets_the_same_rules():
+    done = subprocess.run([ROOT / "scripts" / "operator-manifests", "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    documents = yaml.safe_load_all((MONITORING / "operator" / "prometheusrule.yml").read_text())
+    groups = [group for document in documents for group in document["spec"]["groups"]]
+    shipped = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    chain = {rule["alert"] for group in yaml.safe_load((MONITORING / "prometheus/rules/alarm-chain.yml").read_text())["groups"] for rule in group["rules"]}
+    assert set(shipped) == {alert["alert"] for alert in alerts()} - chain
+
+
+def test_the_operator_check_notices_a_drift(tmp_path):
+    generator = load_module("operator_manifests", ROOT / "scripts" / "operator-manifests")
+    text = generator.rule_manifest()
+    assert text == (MONITORING / "operator" / "prometheusrule.yml").read_text()
+    changed = tmp_path / "prometheusrule.yml"
+    changed.write_text(text.replace("severity: critical", "severity: none", 1))
+    assert generator.drifted({changed: text}) == [changed]
