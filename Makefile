@@ -16,6 +16,9 @@ CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 LDLIBS := -lfcgi -ljson-c -lm -lpthread
 
+# One short line a step; V=1 shows the commands.
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
+
 SOURCES := $(wildcard fcgi/*.c fcgi/*/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/version.o
 LIBRARY := $(BUILD)/libfcgi-webapp.a
@@ -41,18 +44,18 @@ build: ## build/fcgi-webapp
 	@$(MAKE) --no-print-directory $(PROGRAM)
 
 $(PROGRAM): $(BUILD)/fcgi/main.o $(LIBRARY)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
 
 $(LIBRARY): $(filter-out $(BUILD)/fcgi/main.o,$(OBJECTS))
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR) ar rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(BUILD)/version.o: $(BUILD)/version.c
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(BUILD)/version.c: Makefile scripts/version $(SOURCES)
 	@mkdir -p $(@D)
@@ -92,7 +95,7 @@ integration: ## the integration tests alone
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests/unit $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) \
+	$(call say,LD) $(CC) $(CFLAGS_ALL) -Itests/unit $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) \
 	$(LDLIBS) -lcmocka
 
 -include $(UNIT_TESTS:=.d)

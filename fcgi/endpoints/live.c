@@ -148,7 +148,8 @@ endpoint_live(const struct request *request, struct response *response)
 	add_double(
 	    live, "time", (double)now.tv_sec + (double)now.tv_nsec / 1e9);
 	add_double(live, "uptime_seconds",
-	    (double)now.tv_sec - (double)master->started / 1e9);
+	    (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
+		(double)master->started / 1e9);
 	add_number(live, "starts", store_sum(store, CATALOG_STARTS));
 	json_object_object_add(live, "workers", describe_workers(store));
 	json_object_object_add(live, "requests", requests);

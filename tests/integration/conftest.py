@@ -1,0 +1,240 @@
+"""The real nginx in front of the real binary, on free loopback ports."""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / os.environ.get("BUILD", "build") / "fcgi-webapp"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds=10, what="the condition"):
+    """Wait until condition() is true and return what it returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def children(pid):
+    """The pids of a process's children."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def name_of(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def exists(pid):
+    """Whether the process lives; one that is dead but not reaped does not."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Service:
+    """scripts/run in a folder of its own."""
+
+    def __init__(self, folder, **environment):
+        self.folder = pathlib.Path(folder)
+        self.run_dir = self.folder / "run"
+        self.counters = self.folder / "state" / "counters"
+        self.port = free_port()
+        self.metrics_port = free_port()
+        self.log = self.folder / "log"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PROGRAM": str(PROGRAM),
+            "RUN_DIR": str(self.run_dir),
+            "HTTP_PORT": str(self.port),
+            "METRICS_PORT": str(self.metrics_port),
+            "FCGI_WEBAPP_METRICS_FILE": str(self.counters),
+            "ACCESS_LOG": str(self.folder / "access.log"),
+            **{name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")},
+            **{name: str(value) for name, value in environment.items()},
+        }
+        self.process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [ROOT / "scripts" / "run"], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True)
+        wait_for(self.is_up, what=lambda: self.log.read_text())
+        return self
+
+    def is_up(self):
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.get("/health").status == 200
+        return False
+
+    def stop(self, number=signal.SIGTERM, seconds=40):
+        """End it and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+    def kill(self):
+        """What no test should leave behind: end all that is left, by pid."""
+        if not self.process:
+            return
+        left = self.all_pids()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        wait_for(lambda: not any(exists(pid) for pid in left), what="the end of all")
+
+    def request(self, method, path, headers=None, body=None, port=None, timeout=90):
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def get(self, path, **arguments):
+        return self.request("GET", path, **arguments)
+
+    def raw(self, data, seconds=15):
+        """Send bytes, return all that comes back until the end."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as client:
+            client.sendall(data)
+            answer = b""
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := client.recv(65536):
+                    answer += chunk
+            return answer
+
+    def scrape(self):
+        """All samples as {(name, labels...): value}."""
+        answer = self.get("/metrics", port=self.metrics_port)
+        assert answer.status == 200
+        return parse(answer.body.decode())
+
+    def requests(self):
+        """http_requests_total as {(endpoint, method, code): count}, without zeros."""
+        return requests_of(self.scrape())
+
+    def all_pids(self):
+        pids, todo = [], [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            pids.append(pid)
+            todo += children(pid)
+        return pids
+
+    @property
+    def master(self):
+        return next(pid for pid in children(self.process.pid) if name_of(pid) == "fcgi-webapp")
+
+    @property
+    def workers(self):
+        return [pid for pid in children(self.master) if name_of(pid) == "worker"]
+
+    @property
+    def observer(self):
+        return next(pid for pid in children(self.master) if name_of(pid) == "observer")
+
+    def log_lines(self):
+        """The JSON lines of the pool's log."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"time"') and '"pid"' in line]
+
+    def access_log(self):
+        return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+
+
+def parse(text):
+    samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            samples[(sample.name, *sorted(sample.labels.items()))] = sample.value
+    return samples
+
+
+def requests_of(samples):
+    return {(dict(key[1:])["endpoint"], dict(key[1:])["method"], dict(key[1:])["code"]): int(value)
+            for key, value in samples.items() if key[0] == "http_requests_total" and value}
+
+
+def total(samples, name):
+    return sum(value for key, value in samples.items() if key[0] == name)
+
+
+def short_folder():
+    """A temporary folder with a path short enough for a unix socket."""
+    return pathlib.Path(tempfile.mkdtemp(prefix="fw"))
+
+
+@contextlib.contextmanager
+def running(start=True, **environment):
+    folder = short_folder()
+    service = Service(folder, **environment)
+    try:
+        yield service.start() if start else service
+    finally:
+        service.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def service():
+    """One service for the tests of a module that do no harm to it."""
+    with running(WORKERS=2) as started:
+        yield started
+
+
+@pytest.fixture
+def own_service():
+    """A service for one test, which may break it: own_service(WORKERS=4)."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **arguments: stack.enter_context(running(**arguments))
+
+
+def run_program(*arguments, environment=None, **options):
+    return subprocess.run([PROGRAM, *arguments], env={"PATH": os.environ["PATH"], **(environment or {})},
+                          capture_output=True, text=True, timeout=60, **options)
+
+
+def strip_ansi(text):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

@@ -1,0 +1,105 @@
+"""The same binary as plain CGI, under a real CGI server, counting in the same file."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import PROGRAM, free_port, parse, requests_of, run_program, wait_for
+
+FCGIWRAP_CONF = """
+daemon off;
+pid {folder}/n.pid;
+error_log stderr warn;
+{user}
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/b; fastcgi_temp_path {folder}/f; proxy_temp_path {folder}/p;
+    scgi_temp_path {folder}/s; uwsgi_temp_path {folder}/u;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            include /etc/nginx/fastcgi_params;
+            fastcgi_param SCRIPT_FILENAME {program};
+            fastcgi_param PATH_INFO $uri;
+            fastcgi_param FCGI_WEBAPP_METRICS_FILE {counters};
+            fastcgi_pass unix:{folder}/w.sock;
+        }}
+    }}
+}}
+"""
+
+
+@pytest.fixture
+def cgi(own_service):
+    """fcgiwrap behind an nginx of its own, beside a running pool."""
+    service = own_service(WORKERS=2)
+    folder, port = service.folder, free_port()
+    wrap = subprocess.Popen(["/usr/sbin/fcgiwrap", "-s", f"unix:{folder}/w.sock"], stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
+    wait_for((folder / "w.sock").exists)
+    conf = folder / "cgi.conf"
+    conf.write_text(FCGIWRAP_CONF.format(folder=folder, port=port, program=PROGRAM, counters=service.counters,
+                                         user="user root;" if os.geteuid() == 0 else ""))
+    nginx = subprocess.Popen(["nginx", "-q", "-p", folder, "-e", "stderr", "-c", conf],
+                             env={"PATH": os.environ["PATH"] + ":/usr/sbin"}, stdin=subprocess.DEVNULL)
+    service.cgi_port = port
+
+    def up():
+        try:
+            return service.get("/health", port=port).status == 200
+        except OSError:
+            return False
+
+    try:
+        wait_for(up)
+        yield service
+    finally:
+        nginx.terminate()
+        nginx.wait(10)
+        wrap.terminate()
+        wrap.wait(10)
+
+
+def test_cgi_answers_the_same_routes_and_counts_beside_the_pool(cgi):
+    before = cgi.requests()
+    for method, path, status in (("GET", "/bye", 200), ("GET", "/nope", 404), ("POST", "/bye", 405), ("HEAD", "/bye", 200),
+                                 ("GET", "/status/418", 418), ("GET", "/delay/0.1", 200)):
+        assert cgi.request(method, path, port=cgi.cgi_port).status == status
+    assert cgi.get("/bye", port=cgi.cgi_port).body == b'{"msg": "Bye Bye"}'
+    cgi.get("/bye")
+    wait_for(lambda: cgi.requests().get(("bye", "GET", "200"), 0) == before.get(("bye", "GET", "200"), 0) + 3)
+    counts = cgi.requests()
+    assert counts[("other", "GET", "404")] == 1 and counts[("bye", "POST", "405")] == 1
+    assert counts[("status", "GET", "418")] == 1 and counts[("delay", "GET", "200")] == 1
+
+
+def run_cgi(counters, path, method="GET", **more):
+    return run_program(environment={"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": method, "PATH_INFO": path,
+                                    "FCGI_WEBAPP_METRICS_FILE": str(counters), **more})
+
+
+def test_cgi_counts_exactly_from_many_processes_without_a_pool(tmp_path):
+    counters = tmp_path / "counters"
+    environment = {"PATH": os.environ["PATH"], "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET",
+                   "PATH_INFO": "/bye", "FCGI_WEBAPP_METRICS_FILE": str(counters)}
+    for _ in range(10):
+        batch = [subprocess.Popen([PROGRAM], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(8)]
+        assert [process.wait(20) for process in batch] == [0] * 8
+    shown = run_program("metrics", "--metrics-file", str(counters))
+    assert requests_of(parse(shown.stdout)) == {("bye", "GET", "200"): 80}
+
+
+def test_cgi_prints_a_cgi_response(tmp_path):
+    run = run_cgi(tmp_path / "counters", "/bye")
+    assert run.returncode == 0
+    head, _, body = run.stdout.partition("\n\n")
+    assert head.splitlines()[0] == "Status: 200 OK"
+    assert body == '{"msg": "Bye Bye"}'
+
+
+def test_cgi_answers_503_where_it_cannot_count(tmp_path):
+    run = run_cgi(pathlib.Path("/nonexistent/counters"), "/bye")
+    assert run.stdout.startswith("Status: 503")
+    assert "cannot open the counter file /nonexistent/counters" in run.stderr

@@ -1,0 +1,95 @@
+"""What /metrics says, by those who read it: promtool, the official parser, a real Prometheus."""
+
+import json
+import subprocess
+import urllib.request
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from conftest import free_port, wait_for
+
+# As they really send it: scrape/scrape.go of the versions named.
+PROMETHEUS_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+                   "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+PROMETHEUS_2_53 = ("application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+                   "text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+PROMETHEUS_3 = ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+                "application/openmetrics-text;version=0.0.1;q=0.5,"
+                "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize("accept, content_type", [
+    (PROMETHEUS_2_42, OPENMETRICS), (PROMETHEUS_2_53, OPENMETRICS), (PROMETHEUS_3, OPENMETRICS),
+    ("*/*", TEXT), ("text/html", TEXT), ("", TEXT), ("text/plain;version=0.0.4", TEXT),
+    ("application/openmetrics-text;version=0.0.1", TEXT), (";;;,,q=", TEXT),
+])
+def test_the_format_is_the_one_asked_for(service, accept, content_type):
+    answer = service.get("/metrics", port=service.metrics_port, headers={"Accept": accept})
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == content_type
+
+
+def test_promtool_finds_nothing_to_complain_about(service):
+    text = service.get("/metrics", port=service.metrics_port).body
+    run = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout + run.stderr == b""
+
+
+def test_the_official_parser_accepts_both_formats_and_reads_the_same(service):
+    service.get("/bye")
+    text = service.get("/metrics", port=service.metrics_port).body.decode()
+    openmetrics = service.get("/metrics", port=service.metrics_port, headers={"Accept": PROMETHEUS_2_42}).body.decode()
+
+    def samples(families):
+        return {(s.name, *sorted(s.labels.items())) for family in families for s in family.samples}
+
+    assert samples(parse_openmetrics(openmetrics)) == samples(parse_text(text))
+    families = {family.name: family for family in parse_openmetrics(openmetrics)}
+    assert families["http_request_duration_seconds"].unit == "seconds"
+    assert families["http_requests"].type == "counter"
+
+
+def test_every_route_has_its_first_error_as_an_increase(service):
+    """Declared combinations exist as 0 from the start."""
+    text = service.get("/metrics", port=service.metrics_port).body.decode()
+    for endpoint in ("root", "health", "ready", "bye", "version", "live", "status", "delay"):
+        for code in (200, 500, 502, 503, 504):
+            assert f'http_requests_total{{endpoint="{endpoint}",method="GET",code="{code}"}}' in text
+
+
+def test_a_real_prometheus_scrapes_it_as_openmetrics(own_service, tmp_path):
+    service = own_service(WORKERS=2)
+    port = free_port()
+    (tmp_path / "prometheus.yml").write_text(json.dumps({
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "scrape_configs": [{"job_name": "fcgi-webapp",
+                            "static_configs": [{"targets": [f"127.0.0.1:{service.metrics_port}"]}]}]}))
+    with (tmp_path / "log").open("w") as log:
+        prometheus = subprocess.Popen(
+            ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+             f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+
+    def query(expression):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={expression}", timeout=5) as answer:
+                return json.load(answer)["data"]["result"]
+        except OSError:
+            return []
+
+    try:
+        wait_for(lambda: any(sample["value"][1] == "1" for sample in query("up")), 30, (tmp_path / "log").read_text)
+        assert query("fcgi_webapp_starts_total")[0]["value"][1] == "1"
+        url = f"http://127.0.0.1:{port}/api/v1/targets/metadata?metric=http_request_duration_seconds"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            metadata = json.load(answer)["data"][0]
+        assert metadata["type"] == "histogram"
+        assert metadata["unit"] == "seconds"  # only OpenMetrics has units: that is what it negotiated
+    finally:
+        prometheus.terminate()
+        prometheus.wait(30)

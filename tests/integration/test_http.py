@@ -1,0 +1,172 @@
+"""The routes through nginx, and what HTTP clients get wrong."""
+
+import json
+import socket
+
+import pytest
+
+from conftest import wait_for
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/", b'{"msg": "Hello World"}'),
+    ("/health", b'{"health": "ok"}'),
+    ("/ready", b'{"ready": true}'),
+    ("/bye", b'{"msg": "Bye Bye"}'),
+])
+def test_a_route_answers_with_its_body(service, path, body):
+    answer = service.get(path)
+    assert (answer.status, answer.body) == (200, body)
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_version_names_the_build(service):
+    version = service.get("/version").json
+    assert version["name"] == "fcgi-webapp"
+    assert version["version"][0].isdigit() and version["revision"] and version["built"].endswith("Z")
+
+
+def test_live_is_one_snapshot_of_everything(service):
+    before = service.get("/live").json
+    service.get("/bye")
+    after = wait_for(lambda: (now := service.get("/live").json)["requests"]["bye"] > before["requests"]["bye"] and now)
+    assert after["workers"]["count"] == 2
+    assert after["starts"] == 1
+    assert after["uptime_seconds"] >= 0
+    assert after["cpu"]["limit_cores"] > 0 and after["memory"]["limit_bytes"] > 0
+    assert sum(after["requests"].values()) == after["requests_total"]
+
+
+@pytest.mark.parametrize("path", ["/nope", "/health/", "//health", "/Health", "/status", "/status/", "/status/200/x",
+                                  "/delay/", "/%2e%2e/etc/passwd", "/health%00x"])
+def test_an_unknown_path_is_a_404_or_400_problem(service, path):
+    answer = service.get(path)
+    assert answer.status in (404, 400)
+    assert answer.headers["Content-Type"] == PROBLEM
+    assert answer.json["status"] == answer.status
+
+
+def test_a_path_is_decoded_before_it_is_matched(service):
+    assert service.get("/%68ealth").status == 200
+
+
+@pytest.mark.parametrize("method, path, allow", [
+    ("POST", "/health", "GET, HEAD, OPTIONS"),
+    ("DELETE", "/", "GET, HEAD, OPTIONS"),
+    ("BREW", "/bye", "GET, HEAD, OPTIONS"),
+    ("GET", "/crash", "POST, OPTIONS"),
+    ("PUT", "/riseload", "GET, HEAD, POST, DELETE, OPTIONS"),
+])
+def test_a_known_path_with_another_method_is_a_405_with_allow(service, method, path, allow):
+    answer = service.request(method, path)
+    assert answer.status == 405
+    assert answer.headers["Allow"] == allow
+    assert answer.headers["Content-Type"] == PROBLEM
+
+
+def test_options_is_a_204_with_allow(service):
+    answer = service.request("OPTIONS", "/riseload")
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Allow"] == "GET, HEAD, POST, DELETE, OPTIONS"
+
+
+def test_head_is_get_without_a_body(service):
+    answer = service.request("HEAD", "/bye")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Content-Length"] == str(len('{"msg": "Bye Bye"}'))
+
+
+@pytest.mark.parametrize("code", [200, 201, 204, 301, 304, 400, 404, 418, 429, 451, 500, 502, 503, 504, 599])
+def test_status_answers_with_the_status_asked_for(service, code):
+    before = service.requests().get(("status", "GET", str(code)), 0)
+    assert service.get(f"/status/{code}").status == code
+    wait_for(lambda: service.requests().get(("status", "GET", str(code)), 0) == before + 1)
+
+
+@pytest.mark.parametrize("path", ["/status/99", "/status/600", "/status/abc", "/status/200.5", "/status/-1",
+                                  "/status/nan", "/delay/-1", "/delay/61", "/delay/nan", "/delay/1e1", "/delay/inf"])
+def test_a_value_out_of_range_is_a_400_that_says_what_is_allowed(service, path):
+    answer = service.get(path)
+    assert answer.status == 400
+    assert "from" in answer.json["detail"]
+
+
+def test_the_request_id_is_in_the_answer_and_in_the_access_log(service):
+    request_id = service.get("/bye").headers["X-Request-ID"]
+    assert len(request_id) == 32
+    wait_for(lambda: any(line["request_id"] == request_id for line in service.access_log()), what="the log line")
+
+
+def test_metrics_are_not_public(service):
+    assert service.get("/metrics").status == 404
+    assert service.get("/nginx_status").status == 404
+    assert service.get("/nginx_status", port=service.metrics_port).status == 200
+    assert service.get("/health", port=service.metrics_port).status == 404
+
+
+def test_the_server_does_not_tell_its_version(service):
+    answer = service.get("/")
+    assert answer.headers["Server"] == "nginx"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# --- what clients get wrong ----------------------------------------------------------------------------------------
+
+
+def status_of(answer):
+    return int(answer.split()[1])
+
+
+@pytest.mark.parametrize("data, status", [
+    (b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 40000 + b"\r\n\r\n", 400),
+    (b"POST /riseload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n", 413),
+    (b"GET / HTTP/1.1\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    (b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n", 400),
+    (b"nonsense\r\n\r\n", 400),
+    (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", 505),
+    (b"POST /riseload HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", 400),
+    (b"POST /riseload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n", 400),
+], ids=["long URI", "long header", "large body", "no Host", "two Hosts", "NUL in URI", "NUL in header", "nonsense",
+        "HTTP/9.9", "negative length", "broken chunk"])
+def test_a_broken_request_is_a_4xx_problem(service, data, status):
+    answer = service.raw(data)
+    assert status_of(answer) == status
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert PROBLEM.encode() in head
+    assert json.loads(body)["status"] == status
+
+
+def test_a_body_on_a_get_does_not_disturb_the_next_request(service):
+    for _ in range(20):
+        assert service.request("GET", "/bye", body=b"x" * 5000).body == b'{"msg": "Bye Bye"}'
+        assert service.get("/health").status == 200
+
+
+def test_a_large_body_within_the_limit_is_read(service):
+    for size in (1, 8191, 8192, 8193, 32768, 65535):
+        assert service.request("POST", "/health", body=b"x" * size).status == 405
+        assert service.request("POST", "/riseload?nonsense=1", body=b"x" * size).status == 400
+
+
+def test_half_a_request_holds_up_nobody(service):
+    workers = service.workers
+    clients = []
+    for data in (b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n", b"POST /bye HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"):
+        client = socket.create_connection(("127.0.0.1", service.port))
+        client.sendall(data)
+        clients.append(client)
+    for _ in range(50):
+        assert service.get("/health").status == 200
+    for client in clients:
+        client.close()
+    assert service.workers == workers
+
+
+def test_a_pipelined_pair_of_requests_gets_two_answers(service):
+    answer = service.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /bye HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 200 OK") == 2

@@ -1,0 +1,192 @@
+"""How it starts and ends, and what it says when it cannot."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from conftest import PROGRAM, ROOT, exists, free_port, run_program, short_folder, wait_for
+
+
+@pytest.fixture
+def folder():
+    path = short_folder()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def places(folder):
+    return ["--socket", f"{folder}/a.sock", "--metrics-socket", f"{folder}/m.sock", "--metrics-file", f"{folder}/counters"]
+
+
+def refused(*arguments, **options):
+    """Run `serve` where it must not start; returns its one line."""
+    run = run_program("serve", "--log-format", "text", *arguments, **options)
+    assert run.returncode == 1, run.stderr
+    assert run.stdout == ""
+    lines = run.stderr.splitlines()
+    assert len(lines) == 1, run.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["serve", "--nonsense"], "unknown option '--nonsense'"),
+    (["serve", "--workers"], "--workers needs a value"),
+    (["serve", "--workers", "many"], "--workers takes a whole number from 0 to 256, not 'many'"),
+    (["serve", "--workers", "-1"], "--workers takes"),
+    (["serve", "--workers", "1.5"], "--workers takes"),
+    (["serve", "--request-timeout", "0"], "--request-timeout takes a number from 0.1 to 3600"),
+    (["serve", "--request-timeout", "nan"], "--request-timeout takes"),
+    (["serve", "--log-level", "loud"], "--log-level takes debug, info, warning or error, not 'loud'"),
+    (["serve", "--socket", ""], "--socket takes a value that is not empty"),
+    (["serve", "extra"], "'extra' is not an option"),
+    (["metrics", "--format", "xml"], "--format takes text (0.0.4) or openmetrics (1.0), not 'xml'"),
+    (["dance"], "'dance' is not a command; it takes serve, metrics or load"),
+])
+def test_a_bad_option_is_one_line_and_exit_2(arguments, says):
+    run = run_program(*arguments)
+    assert run.returncode == 2
+    assert says in run.stderr
+    assert len(run.stderr.splitlines()) == 1 and run.stdout == ""
+
+
+def test_a_bad_environment_variable_is_named():
+    run = run_program("serve", environment={"FCGI_WEBAPP_WORKERS": "lots"})
+    assert run.returncode == 2
+    assert "FCGI_WEBAPP_WORKERS takes a whole number" in run.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["metrics"], ["load"]])
+def test_help_fits_a_screen_and_shows_an_example(command):
+    run = run_program(*command, "--help")
+    assert run.returncode == 0 and run.stderr == ""
+    assert "Example" in run.stdout
+    assert len(run.stdout.splitlines()) <= 24
+    assert max(map(len, run.stdout.splitlines())) <= 100
+
+
+def test_version_is_printed():
+    run = run_program("--version")
+    assert run.returncode == 0
+    assert run.stdout.startswith("fcgi-webapp ")
+
+
+def test_without_a_command_it_prints_the_help_and_exits_2():
+    run = run_program()
+    assert run.returncode == 2
+    assert "Usage" in run.stdout
+
+
+def test_a_missing_directory_is_named(folder):
+    assert f"cannot open the counter file {folder}/none/counters: no such file or directory" in refused(
+        *places(folder)[:4], "--metrics-file", f"{folder}/none/counters")
+    assert f"cannot listen on {folder}/none/a.sock: its directory does not exist" in refused(
+        *places(folder), "--socket", f"{folder}/none/a.sock")
+    assert sorted(p.name for p in folder.iterdir()) == ["counters"]
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_named(folder):
+    assert "at most 107 bytes" in refused(*places(folder), "--socket", f"{folder}/{'x' * 108}")
+
+
+def test_a_file_that_is_no_socket_is_not_replaced(folder):
+    (folder / "a.sock").write_text("precious")
+    assert "not a socket" in refused(*places(folder))
+    assert (folder / "a.sock").read_text() == "precious"
+
+
+def test_a_counter_file_that_another_pool_holds_is_refused(own_service):
+    service = own_service(WORKERS=2)
+    line = refused("--socket", f"{service.folder}/b.sock", "--metrics-socket", f"{service.folder}/n.sock",
+                   "--metrics-file", str(service.counters))
+    assert str(service.counters) in line and "another pool holds it" in line
+    assert not (service.folder / "b.sock").exists()
+    assert service.get("/health").status == 200
+
+
+def test_a_socket_that_a_live_pool_serves_is_refused(own_service):
+    service = own_service(WORKERS=2)
+    line = refused("--socket", f"{service.run_dir}/app.sock", "--metrics-socket", f"{service.folder}/n.sock",
+                   "--metrics-file", f"{service.folder}/other")
+    assert "another process listens there" in line
+    assert service.get("/health").status == 200
+
+
+def test_a_stale_socket_is_replaced(own_service):
+    service = own_service(start=False, WORKERS=2)
+    service.run_dir.mkdir()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(service.run_dir / "app.sock"))
+    service.start()
+    assert service.get("/health").status == 200
+
+
+def test_a_port_in_use_ends_all_with_what_to_do(own_service):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        service = own_service(start=False, WORKERS=2, HTTP_PORT=taken.getsockname()[1])
+        with service.log.open("ab") as log:
+            service.process = subprocess.Popen([ROOT / "scripts" / "run"], cwd=service.folder, env=service.environment,
+                                               stdout=log, stderr=log)
+        assert service.process.wait(30) == 1
+    assert "HTTP_PORT=" in service.log.read_text()
+    assert not list(service.run_dir.glob("*.sock"))
+
+
+def test_nginx_missing_is_said(folder):
+    tools = folder / "bin"
+    tools.mkdir()
+    for tool in ("dirname", "mkdir", "sh"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    # An empty /usr/sbin on the PATH is not to be had, so the script is told another.
+    script = (ROOT / "scripts" / "run").read_text().replace("PATH=$PATH:/usr/sbin:/sbin", f"PATH={tools}")
+    (folder / "run").write_text(script)
+    run = subprocess.run(["sh", folder / "run"], cwd=folder, env={"PATH": str(tools), "PROGRAM": str(PROGRAM)},
+                         capture_output=True, text=True, timeout=30)
+    assert run.returncode == 1
+    assert "nginx is not installed" in run.stderr and len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_no_process_and_no_socket_and_exit_0(own_service, number):
+    service = own_service(WORKERS=2)
+    pids = service.all_pids()
+    assert len(pids) >= 6
+    if number == signal.SIGINT:  # as Ctrl-C does: to the whole process group
+        os.killpg(service.process.pid, number)
+    else:
+        service.process.send_signal(number)
+    assert service.process.wait(40) == 0
+    wait_for(lambda: not any(exists(pid) for pid in pids), what="the end of all processes")
+    assert not list(service.run_dir.glob("*.sock")) and not list(service.run_dir.glob("*.pid"))
+    assert service.counters.exists()
+
+
+def test_every_option_is_an_environment_variable_too(own_service):
+    service = own_service(FCGI_WEBAPP_WORKERS=3, FCGI_WEBAPP_EXERCISE="false")
+    assert len(service.workers) == 3
+    for method, path in (("GET", "/status/200"), ("GET", "/delay/0"), ("POST", "/crash"), ("POST", "/hang"), ("GET", "/riseload")):
+        assert service.request(method, path).status == 404
+
+
+def test_make_run_takes_ports_and_workers(folder):
+    port, metrics_port = free_port(), free_port()
+    copy = pathlib.Path(os.environ.get("BUILD", "build"))
+    run = subprocess.Popen(["make", "-s", "run", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}", "WORKERS=3",
+                            f"BUILD={copy}"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           env={**os.environ, "RUN_DIR": str(folder), "PROGRAM": str(PROGRAM),
+                                "FCGI_WEBAPP_METRICS_FILE": str(folder / "counters")}, start_new_session=True)
+    try:
+        def answers():
+            assert run.poll() is None, run.stdout.read()
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0 and probe.connect_ex(("127.0.0.1", metrics_port)) != 0
+        wait_for(answers, 60)
+    finally:
+        os.killpg(run.pid, signal.SIGINT)
+    run.wait(40)
