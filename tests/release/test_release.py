@@ -163,6 +163,9 @@ class Repository:
     def on_github(self, *command):
         return self.run("git", f"--git-dir={self.bare}", *command).strip()
 
+    def file_on_github(self, name):
+        return self.run("git", f"--git-dir={self.bare}", "show", f"main:{name}")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def tools():
@@ -184,16 +187,20 @@ def assert_all_say(repository, version):
     committed = repository.on_github("show", "--name-only", "--format=", "main").split()
     assert {"Makefile", "docs/CHANGELOG.md"} <= set(committed)
     assert all(name in ("Makefile", "docs/CHANGELOG.md") or name.startswith("k8s/") for name in committed)
-    assert f"VERSION := {version}" in repository.on_github("show", "main:Makefile").splitlines()
+    assert f"VERSION := {version}" in repository.file_on_github("Makefile").splitlines()
 
-    changelog = repository.on_github("show", "main:docs/CHANGELOG.md")
+    changelog = repository.file_on_github("docs/CHANGELOG.md")
     assert changelog.startswith("# Changelog\n")
     assert re.search(r"^##? \[?(\d+\.\d+\.\d+)", changelog, re.M)[1] == version
 
     names = repository.on_github("ls-tree", "--name-only", "main", "k8s/").split()
-    manifests = [repository.on_github("show", f"main:{name}") for name in names if name.endswith(".yaml")]
+    manifests = [repository.file_on_github(name) for name in names if name.endswith(".yaml")]
     tags = set(re.findall(rf"image: {IMAGE}:(\S+)", "\n".join(manifests)))
     assert tags == {version}
+    applied = [document for text in manifests for document in yaml.safe_load_all(text) if document]
+    labels = [document["metadata"].get("labels", {}) for document in applied]
+    ours = [label for label in labels if label.get("app.kubernetes.io/name") == "fcgi-webapp"]
+    assert {label.get("app.kubernetes.io/version", version) for label in ours} == {version}
 
     # A fresh clone, as a person has it.
     fresh = repository.clone.parent / "fresh"
@@ -209,7 +216,6 @@ def assert_all_say(repository, version):
     digest = hashlib.sha256(assets["fcgi-webapp.yaml"]).hexdigest()
     assert assets["SHA256SUMS"].decode() == f"{digest}  fcgi-webapp.yaml\n"
     attached = [document for document in yaml.safe_load_all(assets["fcgi-webapp.yaml"]) if document]
-    applied = [document for text in manifests for document in yaml.safe_load_all(text) if document]
     assert attached == applied
 
     assert repository.output.read_text() == f"ref=refs/tags/v{version}\n"
@@ -225,7 +231,7 @@ def test_release(repository, message, version):
     repository.commit(message)
     repository.release()
     assert_all_say(repository, version)
-    assert message.partition(": ")[2] in repository.on_github("show", "main:docs/CHANGELOG.md")
+    assert message.partition(": ")[2] in repository.file_on_github("docs/CHANGELOG.md")
 
 
 def test_the_greatest_of_many_commits_decides(repository):
@@ -253,7 +259,7 @@ def test_the_first_release_is_1_0_0_and_the_second_follows_it(repository):
     repository.commit("fix: a bug")
     repository.release()
     assert repository.on_github("tag").split() == ["v1.0.0", "v1.0.1"]
-    changelog = repository.on_github("show", "main:docs/CHANGELOG.md")
+    changelog = repository.file_on_github("docs/CHANGELOG.md")
     assert changelog.index("1.0.1") < changelog.index("[1.0.0]" if "[1.0.0]" in changelog else "1.0.0 ")
 
 
