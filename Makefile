@@ -20,7 +20,8 @@ LDLIBS := -lfcgi -ljson-c -lm -lpthread
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
 
 SOURCES := $(wildcard fcgi/*.c fcgi/*/*.c)
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/version.o
+GENERATED := $(BUILD)/version.o $(BUILD)/page.o
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED)
 LIBRARY := $(BUILD)/libfcgi-webapp.a
 PROGRAM := $(BUILD)/fcgi-webapp
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -54,12 +55,16 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
-$(BUILD)/version.o: $(BUILD)/version.c
+$(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(BUILD)/version.c: Makefile scripts/version $(SOURCES)
 	@mkdir -p $(@D)
 	@scripts/version $(VERSION) > $@
+
+$(BUILD)/page.c: scripts/page $(wildcard fcgi/endpoints/page/page.*)
+	@mkdir -p $(@D)
+	@scripts/page > $@
 
 clean: ## remove build/, counters included
 	rm -rf build

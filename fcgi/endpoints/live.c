@@ -10,6 +10,7 @@
 #include "metrics/catalog.h"
 #include "metrics/cgroup.h"
 #include "metrics/store.h"
+#include "options.h"
 #include "router.h"
 #include "service.h"
 
@@ -160,6 +161,8 @@ endpoint_live(const struct request *request, struct response *response)
 	json_object_object_add(live, "durations", describe_durations(store));
 	json_object_object_add(live, "cpu", describe_cpu(master, &cgroup));
 	json_object_object_add(live, "memory", describe_memory(&cgroup));
+	json_object_object_add(live, "exercise",
+	    json_object_new_boolean(request->service->options->exercise));
 	json_object_object_add(live, "load_active",
 	    json_object_new_boolean(
 		store_sum(store, CATALOG_LOAD_ACTIVE) != 0));
