@@ -187,6 +187,7 @@ def assert_all_say(repository, version):
     committed = repository.on_github("show", "--name-only", "--format=", "main").split()
     assert {"Makefile", "docs/CHANGELOG.md"} <= set(committed)
     assert all(name in ("Makefile", "docs/CHANGELOG.md") or name.startswith("k8s/") for name in committed)
+    assert repository.run("git", "status", "--porcelain") == "", "changed by the release and not committed"
     assert f"VERSION := {version}" in repository.file_on_github("Makefile").splitlines()
 
     changelog = repository.file_on_github("docs/CHANGELOG.md")

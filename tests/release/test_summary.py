@@ -1,5 +1,6 @@
 """What scripts/summary puts on a job's page."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -59,6 +60,25 @@ def test_a_job_s_page_is_added_to_and_nothing_goes_to_the_log(summary, tmp_path)
     page.write_text("before\n")
     assert summary("coverage", page).stdout == ""
     assert page.read_text().startswith("before\n## Coverage\n")
+
+
+def test_the_benchmark_is_the_table_that_it_prints(summary, tmp_path):
+    metrics = dict.fromkeys(["rps", "p50_ms", "p99_ms", "p999_ms", "cpu_us", "pss_mib", "first_200_ms", "failures"], 17)
+    result = {
+        "date": "2026-01-02",
+        "revision": "0123456",
+        "machine": dict.fromkeys(["cpu", "cpus", "kernel", "system", "nginx", "go", "python"], "any"),
+        "settings": {"rounds": 1, "seconds": 3},
+        "rows": [{"peer": "fcgi-webapp", "connections": 64, **metrics, "spread": {name: [17, 17] for name in metrics}}],
+        "ratios": {},
+        "must_show": [],
+    }
+    (tmp_path / "build/bench").mkdir(parents=True)
+    (tmp_path / "build/bench/bench.json").write_text(json.dumps(result))
+    page = tmp_path / "page"
+    assert summary("bench", page).returncode == 0
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith("| fcgi-webapp")]
+    assert [cell.strip() for cell in row.split("|")][2:4] == ["64", "17"]
 
 
 @pytest.mark.parametrize("what", ["coverage", "bench"])
