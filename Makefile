@@ -14,7 +14,7 @@ OPTIMISE ?= -O2 -g
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 	$(OPTIMISE) -MMD -MP $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
-LDLIBS := -lfcgi -ljson-c -lm -lpthread
+LDLIBS := -lfcgi -ljson-c -lseccomp -lm -lpthread
 
 # One short line a step; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
@@ -151,3 +151,50 @@ manifests: ## k8s/: the ConfigMaps from monitoring/, the image's tag from VERSIO
 lint: lint-manifests
 lint-manifests:
 	@scripts/lint-manifests
+
+# --- benchmarks -------------------------------------------------------------
+
+.PHONY: bench bench-metrics deps-bench
+bench: ## against the peers, side by side; SECONDS= ROUNDS= CONNECTIONS= RECORD=1
+	@$(MAKE) --no-print-directory deps-bench
+	@$(MAKE) --no-print-directory $(PROGRAM) $(BUILD)/bench/metrics-cost
+	@scripts/bench $(SECONDS:%=--seconds=%) $(ROUNDS:%=--rounds=%) \
+	$(if $(CONNECTIONS),--connections='$(CONNECTIONS)') $(if $(RECORD),--record)
+
+bench-metrics: ## what an increment and a scrape cost
+	@scripts/deps build
+	@$(MAKE) --no-print-directory $(BUILD)/bench/metrics-cost
+	@$(BUILD)/bench/metrics-cost
+
+deps-bench: ## the peers' packages
+	@scripts/deps build run test bench
+
+$(BUILD)/bench/metrics-cost: tests/bench/metrics-cost.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LDLIBS)
+
+-include $(BUILD)/bench/metrics-cost.d
+
+# --- monitoring -------------------------------------------------------------
+
+.PHONY: stack e2e deps-monitoring operator-manifests lint-monitoring
+deps-monitoring: ## Prometheus, Alertmanager, the nginx exporter (Debian packages)
+	@scripts/deps monitoring
+
+stack: ## the service, Prometheus, Alertmanager, a Slack stand-in, until Ctrl-C
+	@scripts/deps build run monitoring
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@scripts/stack
+
+e2e: ## every alarm set off for real, up to the Slack message (about 10 minutes)
+	@scripts/deps build run test monitoring
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@$(PYTEST) tests/e2e
+
+manifests: operator-manifests
+operator-manifests:
+	@scripts/operator-manifests
+
+lint: lint-monitoring
+lint-monitoring:
+	@scripts/lint-monitoring

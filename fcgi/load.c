@@ -2,10 +2,9 @@
  * Load on purpose. A child process burns: threads with a duty cycle for the
  * CPU, one chunk list for memory. The parent watches the cgroup and tells.
  *
- * Up to the limit each thread makes up for what it missed, by its own CPU
- * clock, so that 0.9 is 0.9 whatever else runs. Above the limit making up would
- * only saturate a core, so each slice stands for itself: the demand stays what
- * was asked for, and the kernel throttles the rest.
+ * Each thread makes up for what it missed, by its own CPU clock, so that 0.9 is
+ * 0.9 whatever else runs. Beyond the limit there is nothing to make up: each
+ * slice asks for its share, and the kernel throttles what is over.
  */
 #include "load.h"
 
@@ -27,7 +26,7 @@
 
 static const int64_t NS = 1000000000;
 static const int64_t SLICE_NS = 10000000;
-/* What a thread below the limit may owe before it gives up on it. */
+/* What a thread up to the limit may have to make up for. */
 static const int64_t DEBT_MAX_NS = 500000000;
 
 enum { CHUNK = 1 << 20 };
@@ -80,7 +79,7 @@ load_parse_cpu(struct load *load, const char *text, const struct cgroup *cgroup,
 		return refuse(problem, size,
 		    "The CPU load must be at most 10 times the limit.");
 	load->cpu_cores = fraction * cgroup->cpu_limit_cores;
-	load->over_limit = cgroup->cpu_limited && fraction > 1;
+	load->cpu_floor = fmin(fraction, 1) * cgroup->cpu_limit_cores;
 	return 0;
 }
 
@@ -159,54 +158,50 @@ sleep_until(int64_t when)
 }
 
 struct burner {
-	double share; /* of one CPU, 0 to 1 */
-	bool makes_up;
+	double share;     /* of one CPU, to ask for: 0 to 1 */
+	double floor;     /* of one CPU, to really get: up to the limit */
+	int64_t debt_max; /* what a thread may have to make up for */
 	int64_t end;
 };
 
-/* Use this much of the thread's CPU clock, or stop at the slice's end. */
-static int64_t
-spin(int64_t budget, int64_t until)
+/* Use up the thread's CPU clock until it shows this, or the slice's end. */
+static void
+spin(int64_t cpu_until, int64_t until)
 {
-	int64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	int64_t used = 0;
 	volatile unsigned sink = 0;
 
-	while (used < budget && clock_ns(CLOCK_MONOTONIC) < until) {
+	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < cpu_until &&
+	       clock_ns(CLOCK_MONOTONIC) < until)
 		for (unsigned i = 0; i < 2000; i++)
 			sink += i;
-		used = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start;
-	}
-	return used;
 }
 
 static void *
 burn_cpu(void *argument)
 {
 	const struct burner *burner = argument;
-	int64_t want = (int64_t)(burner->share * (double)SLICE_NS);
-	int64_t slice = clock_ns(CLOCK_MONOTONIC);
-	int64_t debt = 0;
+	double slice = (double)SLICE_NS;
+	int64_t want = (int64_t)(burner->share * slice);
+	int64_t until = clock_ns(CLOCK_MONOTONIC);
+	int64_t began = until;
+	int64_t used = 0;
+	int64_t given_up = 0;
 
-	while (slice < burner->end) {
-		int64_t until = slice + SLICE_NS;
-		int64_t now;
+	while (until < burner->end) {
+		int64_t now = clock_ns(CLOCK_MONOTONIC);
+		int64_t owed =
+		    (int64_t)(burner->floor * (double)(now - began)) - used -
+		    given_up;
 
-		debt += want - spin(want + debt, until);
-		if (!burner->makes_up || debt > DEBT_MAX_NS)
-			debt = burner->makes_up ? DEBT_MAX_NS : 0;
-		now = clock_ns(CLOCK_MONOTONIC);
-		if (now < until) {
-			sleep_until(until);
-			slice = until;
-		} else {
-			/* Late, or throttled: what was missed is owed. */
-			int64_t missed = (now - until) / SLICE_NS;
-
-			if (burner->makes_up)
-				debt += missed * want;
-			slice = until + missed * SLICE_NS;
+		if (owed > burner->debt_max) {
+			given_up += owed - burner->debt_max;
+			owed = burner->debt_max;
 		}
+		until = now + SLICE_NS;
+		spin(used + want + owed, until);
+		if (clock_ns(CLOCK_MONOTONIC) < until)
+			sleep_until(until);
+		used = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	}
 	return NULL;
 }
@@ -221,9 +216,12 @@ start_cpu(const struct load *load, struct burner *burner)
 		threads = (unsigned)ceil(load->cpu_cores - 1e-9);
 	if (threads > 256)
 		threads = 256;
-	burner->share = load->cpu_cores / threads;
-	if (burner->share > 1)
-		burner->share = 1;
+	burner->share = fmin(load->cpu_cores / threads, 1);
+	burner->floor = fmin(load->cpu_floor / threads, 1);
+	/* Over the limit, making up for more would only saturate a core. */
+	burner->debt_max = load->cpu_floor < load->cpu_cores
+			       ? (int64_t)(burner->floor * (double)SLICE_NS)
+			       : DEBT_MAX_NS;
 	for (unsigned i = 0; i < threads; i++)
 		if (pthread_create(&thread, NULL, burn_cpu, burner) != 0)
 			return -EAGAIN;
@@ -305,9 +303,8 @@ volunteer(void)
 _Noreturn void
 load_burn(const struct load *load)
 {
-	struct burner burner = {.makes_up = !load->over_limit,
-	    .end = clock_ns(CLOCK_MONOTONIC) +
-		   (int64_t)(load->seconds * (double)NS)};
+	struct burner burner = {.end = clock_ns(CLOCK_MONOTONIC) +
+				       (int64_t)(load->seconds * (double)NS)};
 	struct hoard hoard = {0};
 	sigset_t none;
 
@@ -318,15 +315,15 @@ load_burn(const struct load *load)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	volunteer();
 	if (load->cpu_cores > 0 && start_cpu(load, &burner) < 0)
-		_exit(1);
+		exit(1);
 	while (clock_ns(CLOCK_MONOTONIC) < burner.end) {
 		int64_t next = clock_ns(CLOCK_MONOTONIC) + NS / 4;
 
 		if (hold_memory(load, &hoard) < 0)
-			_exit(1);
+			exit(1);
 		sleep_until(next < burner.end ? next : burner.end);
 	}
-	_exit(0);
+	exit(0);
 }
 
 /* --- showing ----------------------------------------------------------- */
@@ -409,7 +406,7 @@ static bool
 wait_child(pid_t child, int *status, int64_t until)
 {
 	while (!stop_signal && clock_ns(CLOCK_MONOTONIC) < until) {
-		struct timespec step = {0, 20000000};
+		struct timespec step = {0, 50000000};
 
 		if (waitpid(child, status, WNOHANG) == child)
 			return true;
@@ -448,6 +445,19 @@ watch_child(const struct load *load, pid_t child, int *status, bool quiet)
 	}
 }
 
+static void
+print_limits(void)
+{
+	struct cgroup cgroup;
+
+	cgroup_read("", &cgroup);
+	printf("limits: %g cores%s, %.0f MiB%s\n", cgroup.cpu_limit_cores,
+	    cgroup.cpu_limited ? "" : " (the machine's)",
+	    (double)cgroup.memory_limit_bytes / (1 << 20),
+	    cgroup.memory_limited ? "" : " (the machine's)");
+	fflush(stdout);
+}
+
 static int
 explain(int status)
 {
@@ -478,6 +488,8 @@ load_command(const struct load *load, bool quiet)
 	int status = 0;
 	pid_t child;
 
+	if (!quiet)
+		print_limits();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

@@ -11,8 +11,8 @@ enum { LOAD_FRACTION_MAX = 10, LOAD_MEMORY_PERCENT_MAX = 150 };
 
 /* A load to raise: plain numbers, so that it can be sent through a pipe. */
 struct load {
-	double cpu_cores;       /* 0: none */
-	bool over_limit;        /* asks for more CPU than the limit */
+	double cpu_cores;       /* to ask for; 0: none */
+	double cpu_floor;       /* of those, what the limit allows */
 	uint64_t memory_bytes;  /* that much more; 0: none */
 	uint64_t memory_target; /* or until the cgroup uses this; 0: none */
 	double seconds;

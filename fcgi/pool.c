@@ -135,7 +135,7 @@ run_child(struct pool *pool, const struct child *child, pid_t master)
 	close(pool->signals);
 	close(pool->load_fds[0]);
 	close(is_observer ? pool->listen_fd : pool->metrics_fd);
-	_exit(worker_run(&config));
+	exit(worker_run(&config));
 }
 
 static void
@@ -635,15 +635,37 @@ open_all(struct pool *pool, const struct store_catalog *catalog)
 	return 0;
 }
 
+/* Tell all children to leave now, and end those that do not. */
+static void
+end_children(struct pool *pool)
+{
+	int64_t patience = now_ns() + NS_PER_SECOND;
+	bool is_killed = false;
+	pid_t pid;
+
+	kill_children(pool, SIGINT);
+	if (pool->observer.pid)
+		kill(pool->observer.pid, SIGINT);
+	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0) {
+		struct timespec step = {.tv_nsec = 2000000};
+
+		if (pid > 0)
+			continue;
+		if (!is_killed && now_ns() > patience) {
+			kill_children(pool, SIGKILL);
+			if (pool->observer.pid)
+				kill(pool->observer.pid, SIGKILL);
+			is_killed = true;
+		}
+		nanosleep(&step, NULL);
+	}
+}
+
 static void
 close_all(struct pool *pool)
 {
 	stop_load(pool);
-	kill_children(pool, SIGKILL);
-	if (pool->observer.pid)
-		kill(pool->observer.pid, SIGKILL);
-	while (waitpid(-1, NULL, 0) > 0)
-		;
+	end_children(pool);
 	unlink(pool->options->socket);
 	unlink(pool->options->metrics_socket);
 	store_close(&pool->store);
@@ -658,6 +680,7 @@ pool_run(const struct options *options, const struct store_catalog *catalog)
 	pool.worker_count =
 	    options->workers ? (unsigned)options->workers : default_workers();
 	router_open(options->exercise);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (open_all(&pool, catalog) < 0)
 		return 1;
 	LOG(LOG_INFO, "serving", LOG_STRING("version", version_number),

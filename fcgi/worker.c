@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <json-c/json.h>
+
 #include "cgi.h"
 #include "connection.h"
 #include "counters.h"
@@ -28,6 +30,7 @@
 #include "metrics/store.h"
 #include "options.h"
 #include "router.h"
+#include "sandbox.h"
 
 enum {
 	CONNECTIONS_MAX = 1024,
@@ -74,6 +77,7 @@ struct worker {
 	bool is_patient;       /* leaves the next connection to others */
 	int64_t listen_again;  /* when to; 0: not waiting */
 	int64_t drain_started; /* 0: not draining */
+	bool is_leaving;       /* at once */
 	int exit_code;
 	int64_t served;
 	size_t peer_count;
@@ -429,7 +433,7 @@ handle_signal(struct worker *worker)
 	if (read(worker->signals, &signal, sizeof(signal)) != sizeof(signal))
 		return;
 	if (signal.ssi_signo == SIGINT)
-		_exit(WORKER_DRAINED);
+		worker->is_leaving = true;
 	drain(worker, WORKER_DRAINED);
 }
 
@@ -505,8 +509,9 @@ is_done(struct worker *worker)
 
 	if (max > 0 && worker->served >= max)
 		drain(worker, WORKER_RECYCLED);
-	return worker->drain_started &&
-	       drain_step(worker, clock_ns(CLOCK_MONOTONIC));
+	return worker->is_leaving ||
+	       (worker->drain_started &&
+		   drain_step(worker, clock_ns(CLOCK_MONOTONIC)));
 }
 
 static int
@@ -558,10 +563,21 @@ open_signals(struct worker *worker)
 	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->signals, &event);
 }
 
+/* What libraries do once, such as json-c's reading of a seed, is done here. */
+static void
+warm_up(void)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "seed", json_object_new_int(0));
+	json_object_put(object);
+}
+
 int
 worker_run(const struct worker_config *config)
 {
 	static struct worker worker;
+	int error;
 
 	worker.config = config;
 	worker.is_patient = true;
@@ -583,5 +599,10 @@ worker_run(const struct worker_config *config)
 		TAILQ_INSERT_TAIL(&worker.free, &worker.all[i], entry);
 	}
 	listen_again(&worker);
+	warm_up();
+	error = sandbox_enter();
+	if (error)
+		log_text(LOG_WARNING, "serving without a seccomp filter: %s",
+		    strerror(-error));
 	return run(&worker);
 }

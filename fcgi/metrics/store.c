@@ -36,6 +36,7 @@ enum {
 	CATALOG_SIZE_MAX = 64 << 20,
 	SLOTS_MAX = 4096,
 	KEYS_MAX = 1 << 24,
+	NAMES_MAX = 1000, /* of files moved aside in one second */
 };
 
 struct header {
@@ -707,12 +708,12 @@ quarantine(const char *path, const char *problem)
 
 	gmtime_r(&now, &utc);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0;; i++) {
 		snprintf(aside, sizeof(aside), "%s.damaged-%s%s%.0d", path,
 		    stamp, i ? "-" : "", i);
 		if (link(path, aside) == 0)
 			break;
-		if (errno != EEXIST)
+		if (errno != EEXIST || i == NAMES_MAX)
 			return -errno;
 	}
 	LOG(LOG_ERROR, "counter file damaged: moved aside, starting afresh",
@@ -838,6 +839,7 @@ adopt(struct store *store, const char *path, int fd, bool is_new,
 	if (store->slot_count > slot_count)
 		slot_count = store->slot_count;
 	munmap(store->map, store->map_size);
+	store->fd = -1; /* the caller's, until a new file takes its place */
 	return migrate(store, path, fd, slot_count);
 }
 

@@ -116,6 +116,8 @@ class Service:
         if not self.process:
             return
         left = self.all_pids()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop(signal.SIGINT, 5)
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         for pid in left:

@@ -17,11 +17,11 @@ const ROUTES = [
   ['version', 'GET', '/version', 'which build this is'],
   ['live', 'GET', '/live', 'what this page reads'],
   ['riseload', 'DELETE', '/riseload', 'raises and ends load'],
-  ['status', 'GET', '/status/500', 'errors burn the budget: ErrorBudgetBurnFast'],
-  ['delay', 'GET', '/delay/1', 'slow, and holds up no worker: LatencyBurnFast'],
-  ['crash', 'POST', '/crash', 'kills its worker; three: WorkersCrashing'],
-  ['hang', 'POST', '/hang', 'its worker dies at the deadline: WorkerDeadlines'],
-  ['other', 'GET', '/nowhere', 'everything that is not there'],
+  ['status', 'GET', '/status/500', 'ten and more: ErrorBudgetBurnFast'],
+  ['delay', 'GET', '/delay/1', 'slow, ten and more: LatencyBurnFast'],
+  ['crash', 'POST', '/crash', 'its worker aborts, three times: WorkersCrashing'],
+  ['hang', 'POST', '/hang', 'its worker is killed: WorkerDeadlines'],
+  ['other', 'GET', '/nowhere', 'what is not there, counted as other'],
 ];
 const EXERCISE = ['riseload', 'status', 'delay', 'crash', 'hang'];
 const ONE_AT_A_TIME = ['riseload', 'crash', 'hang'];
@@ -47,9 +47,9 @@ function element(name, attributes, ...children) {
 
 // --- words for numbers ------------------------------------------------------
 
-const percent = (ratio) => `${Math.round(100 * ratio)} %`;
-const cores = (value) => `${Number(value.toFixed(2))} ${value === 1 ? 'core' : 'cores'}`;
-const count = (value) => value.toLocaleString('en-GB');
+const percent = (ratio) => `${Math.round(100 * ratio)}\u00a0%`;
+const cores = (value) => `${value.toFixed(2)} cores`;
+const count = (value) => value.toLocaleString('en-GB', value < 1e7 ? {} : {notation: 'compact', maximumFractionDigits: 1});
 
 function bytes(value) {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
@@ -146,7 +146,8 @@ for (const rule of rules) {
     const bar = element('i', {});
     const tick = element('u', {});
     const meter = element('div', {class: 'meter', 'aria-hidden': 'true'}, bar, tick);
-    return {what, threshold, text, bar, tick, meter, line: element('div', {class: 'why'}, text, meter)};
+    const line = element('div', {class: 'why'}, text, meter, `over ${percent(threshold)}`);
+    return {what, threshold, text, bar, tick, meter, line};
   });
   rule.state = element('span', {class: 'state'});
   rule.item = element('li', {}, element('div', {class: 'name'},
@@ -169,10 +170,10 @@ function follow(rule, now) {
 }
 
 function describe(rule, now) {
-  const over = rules.find((other) => other.fires && other !== rule && other.severity === 'critical' &&
-    rule.severity !== 'critical' && other.alert.replace('Over', 'Near') === rule.alert);
+  // Alertmanager holds the lesser one back while the greater one fires.
+  const over = rules.find((other) => other.fires && other !== rule && other.alert.replace('Over', 'Near') === rule.alert);
   if (rule.fires && over) {
-    return ['', `fires, said by ${over.alert}`];
+    return ['', 'fires, said by the one above'];
   }
   if (rule.fires) {
     return ['fires', `would fire: ${rule.severity}`];
@@ -190,7 +191,7 @@ function drawAlarms() {
     for (const {what, threshold, text, bar, tick, meter} of rule.meters) {
       const ratio = RATIOS[what]();
       const scale = what === 'cpu_demand' ? 2 : 1;
-      text.textContent = `${WORDS[what]} ${percent(ratio)}, over ${percent(threshold)}`;
+      text.textContent = `${WORDS[what]} ${percent(ratio)}`;
       bar.style.width = `${Math.min(100, 100 * ratio / scale)}%`;
       tick.style.left = `${100 * threshold / scale}%`;
       meter.classList.toggle('over', ratio > threshold);
@@ -215,7 +216,7 @@ function drawAlarms() {
 function drawCurve() {
   const now = samples.at(-1);
   const demand = samples.map((sample) => sample.cpu.demand_cores / sample.cpu.limit_cores);
-  const top = Math.max(1.25, Math.ceil(1.1 * Math.max(...demand) * 4) / 4);
+  const top = Math.min(4, Math.max(1.25, Math.ceil(1.1 * Math.max(...demand) * 4) / 4));
   const x = (sample) => (1000 * (1 - (now.time - sample.time) / HISTORY_SECONDS)).toFixed(1);
   const y = (ratio) => (200 * (1 - ratio / top)).toFixed(1);
   const line = (value) => samples.map((sample, i) => `${i ? 'L' : 'M'}${x(sample)} ${y(value(sample))}`).join('');
@@ -224,6 +225,7 @@ function drawCurve() {
   $('usage-line').setAttribute('d', usage);
   $('usage-area').setAttribute('d', `${usage}L1000 200L${x(samples[0])} 200Z`);
   $('demand-line').setAttribute('d', line((sample) => sample.cpu.demand_cores / sample.cpu.limit_cores));
+  $('near-mark').hidden = top > 2; // it would stand on the limit's
   for (const [name, ratio] of [['limit', 1], ['near', 0.8]]) {
     $(`${name}-line`).setAttribute('y1', y(ratio));
     $(`${name}-line`).setAttribute('y2', y(ratio));
@@ -241,7 +243,7 @@ function drawCpu() {
   put('limit-value', cores(limit));
   put('limit-mark', limited ? 'limit' : 'all CPUs');
   put('cpu-note', limited
-    ? 'Usage cannot pass the limit: the kernel throttles. Demand is usage and throttled time, and that is what the alarm looks at.'
+    ? 'Usage cannot pass the limit: the kernel throttles. Demand is usage and throttled time, an upper bound where many threads wait.'
     : 'No limit is set here, so nothing is throttled and demand cannot pass it. In a container, or with “make stack”, it can.');
 }
 
@@ -271,10 +273,10 @@ const rows = {};
 
 for (const [name, method, path, what] of ROUTES) {
   const label = `${method} ${path}`;
-  const button = element('button', {type: 'button', 'data-route': name, 'aria-label': `Send ${label}`}, `${method} ${path.length > 8 ? `…${path.slice(path.lastIndexOf('/'))}` : path}`);
+  const button = element('button', {type: 'button', 'data-route': name, 'aria-label': `Send ${label}`}, 'Send');
   const total = element('td', {class: 'number', 'data-count': name}, '–');
   const rate = element('td', {class: 'number'}, '–');
-  const heading = element('th', {scope: 'row'}, element('code', {}, name), element('span', {}, what));
+  const heading = element('th', {scope: 'row'}, element('code', {}, label), element('span', {}, what));
 
   button.addEventListener('click', () => press(button, name, method, path));
   rows[name] = {total, rate, button};
@@ -417,7 +419,7 @@ async function poll() {
 send('GET', '/version').then(({status, body}) => {
   if (status === 200) {
     const {version, revision} = JSON.parse(body);
-    put('version', `${version}, revision ${revision}`);
+    put('version', `${version} (${revision})`);
   }
 });
 document.addEventListener('visibilitychange', poll);
