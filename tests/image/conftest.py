@@ -1,0 +1,145 @@
+"""The image that `make image` has built, and containers of it that go when the test ends."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSION = re.search(r"^VERSION\s*:?=\s*(\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
+IMAGE = f"ghcr.io/fcgi-webapp/fcgi-webapp:{VERSION}"
+BASE = os.environ.get("BASE_IMAGE", "debian:13-slim")
+# As the issue and the pod have it: whatever a container can be denied.
+HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=10001"]
+
+
+def engine(*arguments, check=True, **options):
+    """Runs docker or podman; whichever scripts/engine finds."""
+    command = [ROOT / "scripts/engine", *map(str, arguments)]
+    options = {"capture_output": True, "text": True, "timeout": 300, **options}
+    result = subprocess.run(command, check=False, **options)
+    assert not check or result.returncode == 0, f"{' '.join(map(str, arguments))}: {result.stderr}"
+    return result
+
+
+def wait_for(condition, what, seconds=30):
+    """The first true answer of the condition."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(port, path, timeout=10):
+    """Status and body, whatever the status."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.read().decode()
+
+
+def samples(text):
+    """The series of a /metrics page, as name{labels} -> value."""
+    return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def image():
+    """The image; without an engine that works, all tests are skipped and say so."""
+    name = engine(check=False)
+    if name.returncode != 0:
+        pytest.skip(name.stderr.strip())
+    if name.stdout.strip() == "buildah":
+        pytest.skip("buildah builds images; running one takes docker or podman")
+    assert engine("image", "inspect", IMAGE, check=False).returncode == 0, f"{IMAGE} is not there: make image"
+    probe = engine("run", "--rm", "--network=host", "--entrypoint=true", IMAGE, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"no container starts on this machine: {probe.stderr.strip()}")
+    return IMAGE
+
+
+class Container:
+    """One container on the loopback of this machine."""
+
+    def __init__(self, *options, command=()):
+        self.http, self.metrics = free_port(), free_port()
+        self.name = f"fcgi-webapp-test-{self.http}"
+        ports = [f"--env=HTTP_PORT={self.http}", f"--env=METRICS_PORT={self.metrics}", "--env=LISTEN=127.0.0.1"]
+        engine("run", "--detach", f"--name={self.name}", "--network=host", *ports, *options, IMAGE, *command)
+
+    def ready(self):
+        def answers():
+            try:
+                return get(self.http, "/ready")[0] == 200
+            except OSError:
+                assert self.running(), self.log()
+                return False
+
+        wait_for(answers, "ready")
+        return self
+
+    def get(self, path, timeout=10):
+        return get(self.http, path, timeout)
+
+    def samples(self):
+        return samples(get(self.metrics, "/metrics")[1])
+
+    def exec(self, *command, **options):
+        return engine("exec", self.name, *command, **options)
+
+    def state(self):
+        return json.loads(engine("inspect", self.name).stdout)[0]["State"]
+
+    def running(self):
+        return self.state()["Running"]
+
+    def signal(self, name):
+        engine("kill", f"--signal={name}", self.name)
+
+    def exit_code(self):
+        """Waits until it has ended."""
+        return int(engine("wait", self.name).stdout)
+
+    def log(self):
+        result = engine("logs", self.name)
+        return result.stdout + result.stderr
+
+    def remove(self):
+        engine("rm", "--force", "--volumes", self.name)
+
+
+@pytest.fixture
+def start():
+    """Starts containers: start(*options, command=[...])."""
+    containers = []
+
+    def start_one(*options, **keywords):
+        containers.append(Container(*options, **keywords))
+        return containers[-1]
+
+    yield start_one
+    for container in containers:
+        container.remove()
+
+
+@pytest.fixture
+def limited(start):
+    """The service as the issue runs it: hardened, a fifth of a CPU, 128 MiB."""
+    return start(*HARDENED, "--cpus=0.2", "--memory=128m").ready()
