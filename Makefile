@@ -24,7 +24,9 @@ GENERATED := $(BUILD)/version.o $(BUILD)/page.o
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED)
 LIBRARY := $(BUILD)/libfcgi-webapp.a
 PROGRAM := $(BUILD)/fcgi-webapp
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c)) \
+	$(FUZZERS:%=$(BUILD)/tests/test_fuzz_%)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -103,7 +105,49 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) -Itests/unit $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) \
 	$(LDLIBS) -lcmocka
 
+# What the fuzzers found once, and their seeds, are replayed by the unit tests.
+$(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(CFLAGS_ALL) -DCORPUS='"tests/fuzz/corpus/$*"' \
+	$(LDFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBRARY) $(LDLIBS) -lcmocka
+
 -include $(UNIT_TESTS:=.d)
+
+# --- harder tests -----------------------------------------------------------
+
+.PHONY: coverage sanitize fuzz chaos
+# Each in a build of its own. SANDBOX_OFF: they write files as they exit.
+coverage: ## lcov over unit and integration tests; HTML in build/coverage/
+	@scripts/deps build run test
+	@$(MAKE) --no-print-directory BUILD=build/instrumented OPTIMISE='-O0 -g -U_FORTIFY_SOURCE' \
+	CFLAGS='--coverage -DSANDBOX_OFF' LDFLAGS=--coverage all-programs
+	@scripts/coverage build/instrumented
+
+sanitize: ## unit and integration tests under ASan and UBSan, unit under valgrind
+	@scripts/deps build run test sanitize
+	@$(MAKE) --no-print-directory BUILD=build/sanitized OPTIMISE='-O1 -g -U_FORTIFY_SOURCE' \
+	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSANDBOX_OFF' \
+	LDFLAGS='-fsanitize=address,undefined' all-programs
+	@$(MAKE) --no-print-directory $(UNIT_TESTS)
+	@scripts/sanitize build/sanitized
+
+.PHONY: all-programs
+all-programs: $(PROGRAM) $(UNIT_TESTS)
+
+fuzz: ## libFuzzer over tests/fuzz for SECONDS=60 in all
+	@scripts/deps build fuzz
+	@$(MAKE) --no-print-directory BUILD=build/fuzzed CC=clang OPTIMISE='-O1 -g -U_FORTIFY_SOURCE' \
+	CFLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DSANDBOX_OFF' \
+	LDFLAGS='-fsanitize=fuzzer,address,undefined' $(FUZZERS:%=build/fuzzed/fuzz_%)
+	@scripts/fuzz build/fuzzed $(or $(SECONDS),60)
+
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(LIBRARY)
+	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LDLIBS)
+
+chaos: ## faults under load for SECONDS=60; prints one JSON line
+	@scripts/deps build run test
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@$(PYTHON) tests/chaos/chaos.py $(or $(SECONDS),60)
 
 # --- release ----------------------------------------------------------------
 
@@ -154,12 +198,16 @@ lint-manifests:
 
 # --- benchmarks -------------------------------------------------------------
 
-.PHONY: bench bench-metrics deps-bench
+.PHONY: bench bench-metrics test-bench deps-bench
 bench: ## against the peers, side by side; SECONDS= ROUNDS= CONNECTIONS= RECORD=1
 	@$(MAKE) --no-print-directory deps-bench
 	@$(MAKE) --no-print-directory $(PROGRAM) $(BUILD)/bench/metrics-cost
 	@scripts/bench $(SECONDS:%=--seconds=%) $(ROUNDS:%=--rounds=%) \
 	$(if $(CONNECTIONS),--connections='$(CONNECTIONS)') $(if $(RECORD),--record)
+
+test-bench: ## the benchmark stops where a peer is not what it seems
+	@scripts/deps build run test
+	@scripts/test bench
 
 bench-metrics: ## what an increment and a scrape cost
 	@scripts/deps build

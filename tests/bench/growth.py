@@ -1,0 +1,199 @@
+"""What fcgi-webapp costs as it grows: with workers, connections, routes, with
+how much was served, and with series; and what counting costs at all."""
+
+import http.client
+import os
+import shutil
+import statistics
+import time
+
+import peers
+from load import check_answer, measure, start, turn, wrk
+from peers import BUILD, ROOT, FcgiWebapp, Uncounted
+from processes import SanityError, fetch
+
+WORKERS = (1, 2, 4, 8)
+CONNECTIONS = (1, 8, 64, 256, 512)
+ROUTES = (10, 100, 1000)
+SCRAPES = 200
+
+
+def in_turns(things, rounds, connections, seconds):
+    """{label: its runs} of {label: a peer} or {label: (a peer, connections)}."""
+    runs = {label: [] for label in things}
+    for _ in range(rounds):
+        for label, thing in things.items():
+            peer, count = thing if isinstance(thing, tuple) else (thing, connections)
+            runs[label].append(turn(peer, count, seconds))
+    return [
+        {"of": label, **{key: statistics.median(run[key] for run in taken) for key in ("rps", "cpu_us", "p99_ms")}}
+        for label, taken in runs.items()
+    ]
+
+
+def workers(rounds, seconds):
+    return in_turns({count: FcgiWebapp(f"{count} workers", workers=count) for count in WORKERS}, rounds, 64, seconds)
+
+
+def connections(rounds, seconds):
+    return in_turns({count: (FcgiWebapp(f"{count} connections"), count) for count in CONNECTIONS}, rounds, 64, seconds)
+
+
+# --- routes -----------------------------------------------------------------
+
+
+def write(path, text):
+    """Leave a file alone that says so already, and make need not build it."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def copy_newer(source, target):
+    if not os.path.exists(target) or os.stat(source).st_mtime_ns != os.stat(target).st_mtime_ns:
+        shutil.copy2(source, target)
+
+
+def build_with_routes(count):
+    """A copy of the program with more lines in its route table."""
+    tree = BUILD / f"routes-{count}"
+    for part in ("fcgi", "scripts"):
+        shutil.copytree(
+            ROOT / part,
+            tree / part,
+            dirs_exist_ok=True,
+            copy_function=copy_newer,
+            ignore=shutil.ignore_patterns("routes.h", "__pycache__"),
+        )
+    copy_newer(ROOT / "Makefile", tree / "Makefile")
+    table = (ROOT / "fcgi" / "routes.h").read_text()
+    names = [f"extra{number}" for number in range(table.count("\nROUTE("), count)]
+    write(tree / "fcgi" / "routes.h", table + "".join(f'ROUTE({name}, "/extra/{name}", GET, 0)\n' for name in names))
+    write(
+        tree / "fcgi" / "endpoints" / "extra.c",
+        '#include "router.h"\n#define EXTRA(name) void endpoint_##name(const struct request *request, '
+        "struct response *response) { (void)request; response_text(response, 200, "
+        '"{\\"msg\\": \\"Hello World\\"}"); }\n' + "".join(f"EXTRA({name})\n" for name in names),
+    )
+    program = tree / "build" / "fcgi-webapp"
+    peers.build(program, "nice", "make", "-s", "-j2", "-C", tree, "BUILD=build", "build/fcgi-webapp")
+    return program, names[-1] if names else None
+
+
+def routes(rounds, seconds):
+    """The last route of each table, where a search in turn would be slowest."""
+    things = {}
+    for count in ROUTES:
+        program, last = build_with_routes(count)
+        where = {"path": f"/extra/{last}", "endpoint": last} if last else {}
+        things[count] = FcgiWebapp(f"{count} routes", program, **where)
+    return in_turns(things, rounds, 64, seconds)
+
+
+# --- counting ---------------------------------------------------------------
+
+
+def build_uncounted():
+    directory = BUILD / "uncounted"
+    stub = peers.build(
+        directory / "uncounted.o", "cc", "-c", "-fPIE", "-o", directory / "uncounted.o", peers.HERE / "uncounted.c"
+    )
+    program = directory / "fcgi-webapp"
+    flags = f"LDFLAGS=-Wl,--wrap=counters_count {stub}"
+    return peers.build(program, "nice", "make", "-s", "-j2", f"BUILD={directory}", flags, program)
+
+
+def instrumentation(pairs, seconds):
+    """CPU time a request, with counting and without, in pairs back to back; the
+    order within a pair changes, so that a drift favours neither."""
+    counted = FcgiWebapp("counted")
+    uncounted = Uncounted("uncounted", build_uncounted())
+    ratios, with_it, without = [], [], []
+    with counted, uncounted:
+        for peer in (counted, uncounted):
+            start(peer)
+            wrk(peer.port, peer.path, 64, seconds)
+        for number in range(pairs):
+            order = (counted, uncounted) if number % 2 else (uncounted, counted)
+            cpu = {peer: measure(peer, 64, seconds)["cpu_us"] for peer in order}
+            ratios.append(cpu[counted] / cpu[uncounted])
+            with_it.append(cpu[counted])
+            without.append(cpu[uncounted])
+    quarter, _, three_quarters = statistics.quantiles(ratios, n=4)
+    return {
+        "cost": statistics.median(ratios) - 1,
+        "quartiles": [quarter - 1, three_quarters - 1],
+        "cpu_us_counted": statistics.median(with_it),
+        "cpu_us_uncounted": statistics.median(without),
+        "pairs": pairs,
+    }
+
+
+# --- scrapes ----------------------------------------------------------------
+
+
+def scrape(peer, what, workers):
+    """CPU time of one process, the observer, a scrape, and how long it took."""
+    connection = http.client.HTTPConnection("127.0.0.1", peer.private_port, timeout=5)
+    pids = peer.processes.pids(peer.pool)
+    times, cpu = [], peer.processes.cpu_seconds(pids)
+    for _ in range(SCRAPES):
+        began = time.monotonic()
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise SanityError(f"a scrape answered {response.status}")
+        times.append(time.monotonic() - began)
+    cpu = peer.processes.cpu_seconds(pids) - cpu
+    connection.close()
+    return {
+        "of": what,
+        "workers": workers,
+        "served": int(peer.counted()),
+        "series": sum(not line.startswith(b"#") for line in body.splitlines()),
+        "cpu_ms": 1000 * cpu / SCRAPES,
+        "median_ms": 1000 * statistics.median(times),
+    }
+
+
+def ask_for_every_status(peer):
+    """Two series for each status there is."""
+    connection = http.client.HTTPConnection("127.0.0.1", peer.port, timeout=5)
+    for method in ("GET", "HEAD"):
+        for status in range(200, 600):
+            connection.request(method, f"/status/{status}")
+            connection.getresponse().read()
+    connection.close()
+
+
+def scrapes(seconds):
+    with (peer := FcgiWebapp("scraped", workers=2)):
+        start(peer)
+        yield scrape(peer, "nothing served", 2)
+        wrk(peer.port, "/", 64, seconds)
+        yield scrape(peer, "much served", 2)
+        ask_for_every_status(peer)
+        yield scrape(peer, "more series", 2)
+    with (peer := FcgiWebapp("scraped", workers=16)):
+        start(peer)
+        ask_for_every_status(peer)
+        yield scrape(peer, "more series, more workers", 16)
+    program, _ = build_with_routes(1000)
+    with (peer := FcgiWebapp("scraped", program, workers=2)):
+        start(peer)
+        yield scrape(peer, "1000 routes", 2)
+
+
+# --- a pool of four ---------------------------------------------------------
+
+
+def pool_of_four(rounds, seconds):
+    """Memory of the pool alone, without nginx, after load."""
+    sizes, first = [], []
+    for _ in range(rounds):
+        with (peer := FcgiWebapp("pool of 4", workers=4)):
+            first.append(start(peer))
+            wrk(peer.port, "/", 64, seconds)
+            check_answer(*fetch(peer.port))
+            sizes.append(peer.processes.pss(peer.processes.pids(peer.pool)))
+    return {"pss_mib": statistics.median(sizes) / 2**20, "first_200_ms": 1000 * statistics.median(first)}
