@@ -9,7 +9,8 @@ PYTHON := /usr/bin/python3
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-HARDENING := -fPIE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2
+HARDENING := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+	$(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
 OPTIMISE ?= -O2 -g
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 	$(OPTIMISE) -MMD -MP $(CFLAGS)

@@ -86,6 +86,8 @@ request_query(
 			int error = decode(pair + name_length + 1,
 			    length - name_length - 1, value, size);
 
+			if (error)
+				value[0] = '\0';
 			return error ? error : 1;
 		}
 		if (length == name_length && strncmp(pair, name, length) == 0)
