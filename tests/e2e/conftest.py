@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -137,6 +138,20 @@ class Stack:
             except ProcessLookupError:
                 pass
         return pids
+
+    def reconfigure(self, pattern, value):
+        """Prometheus with another configuration; what undoes it."""
+        path = self.folder / "prometheus.yml"
+        before = path.read_text()
+        after, count = re.subn(pattern, value, before)
+        assert count == 1, pattern
+        path.write_text(after)
+        self.signal(signal.SIGHUP, "prometheus --config.file")
+
+        def undo():
+            path.write_text(before)
+            self.signal(signal.SIGHUP, "prometheus --config.file")
+        return undo
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -24,22 +24,26 @@ def settle(stack):
     assert stack.slack() == {"taken": [], "refused": []}
 
 
-def prove(stack, alert, cause, end, report, severity, value, resolved_within=150, others=()):
-    """Cause, message, end, message; nothing else said meanwhile."""
+# Figures out of increase() are a little higher than the truth while Prometheus is young.
+def prove(stack, alert, cause, end, report, severity, value, within=WITHIN, resolved_within=150):
+    """Cause, message, end, message; nothing else said meanwhile. resolved_within=None where the end takes longer than anybody waits."""
     settle(stack)
     caused = time.time()
     cause()
-    said, message = wait_for(lambda: stack.told("FIRING", alert), WITHIN + 60, "%s in Slack" % alert)
+    said, message = wait_for(lambda: stack.told("FIRING", alert), within + 60, "%s in Slack" % alert)
     end()
     ended = time.time()
     assert message["title"].endswith("[FIRING 1] %s (%s)" % (alert, severity))
     assert re.search(value, message["text"]), message["text"]
     assert "/monitoring/runbooks/%s.md|Runbook>" % alert in message["text"]
-    resolved, _ = wait_for(lambda: stack.told("RESOLVED", alert), resolved_within, "%s resolved in Slack" % alert)
-    assert stack.told_of() == {alert, *others}
-    assert stack.slack()["refused"] == [] or others
-    report("%-26s message %3d s after the cause, resolved %3d s after its end" % (alert, said - caused, resolved - ended))
-    assert said - caused <= WITHIN, "%.0f s from the cause to Slack" % (said - caused)
+    words = "its end not waited for"
+    if resolved_within:
+        resolved, _ = wait_for(lambda: stack.told("RESOLVED", alert), resolved_within, "%s resolved in Slack" % alert)
+        words = "resolved %3d s after its end" % (resolved - ended)
+    assert stack.told_of() == {alert}
+    assert stack.slack()["refused"] == []
+    report("%-26s message %3d s after the cause, %s" % (alert, said - caused, words))
+    assert said - caused <= within, "%.0f s from the cause to Slack" % (said - caused)
 
 
 def limited(stack):
@@ -67,6 +71,18 @@ def memory_near_limit(stack, report):
     limited(stack)
     prove(stack, "ContainerMemoryNearLimit", lambda: accepted(stack.request("/riseload?seconds=600&load=0&memory=93%25", "POST")),
           lambda: accepted(stack.request("/riseload", "DELETE")), report, "high", r"working set is 9[2-4](\.\d+)?% of its memory limit")
+
+
+def memory_over_limit(stack, report):
+    limited(stack)
+    prove(stack, "ContainerMemoryOverLimit", lambda: accepted(stack.request("/riseload?seconds=600&load=0&memory=97%25", "POST")),
+          lambda: accepted(stack.request("/riseload", "DELETE")), report, "critical", r"working set is 9[67](\.\d+)?% of its memory limit")
+
+
+def killed_for_memory(stack, report):
+    limited(stack)
+    prove(stack, "ContainerOOMKilled", lambda: accepted(stack.request("/riseload?seconds=60&load=0&memory=120%25", "POST")),
+          lambda: None, report, "critical", r"\d+ kill\(s\)", resolved_within=420)
 
 
 def errors(stack, report):
@@ -98,13 +114,90 @@ def workers_crash(stack, report):
     def cause():
         for _ in range(3):
             assert stack.request("/crash", "POST")[0] == 502
-    prove(stack, "WorkersCrashing", cause, lambda: None, report, "high", r"3 workers died", resolved_within=420)
+    prove(stack, "WorkersCrashing", cause, lambda: None, report, "high", r"[34] workers died", resolved_within=420)
 
 
 def worker_hangs(stack, report):
     def cause():
         assert stack.request("/hang", "POST", timeout=60)[0] in (502, 504)
-    prove(stack, "WorkerDeadlines", cause, lambda: None, report, "high", r"1 workers were killed", resolved_within=420)
+    prove(stack, "WorkerDeadlines", cause, lambda: None, report, "high", r"[12] workers were killed", resolved_within=420)
+
+
+def requests_queue(stack, report):
+    """All workers held for some seconds under eighty requests, which then are answered late."""
+    def cause():
+        master = stack.processes("fcgi-webapp", "serve")[0]
+        with Traffic(stack, ["/"], rate=400, threads=80):
+            stack.signal(signal.SIGSTOP, "fcgi-webapp", "serve")
+            os.kill(master, signal.SIGCONT)
+            stopped = time.time()
+            try:
+                wait_for(lambda: time.time() - stopped > 3, 10, "three seconds")
+            finally:
+                stack.signal(signal.SIGCONT, "fcgi-webapp", "serve")
+    prove(stack, "RequestsQueueing", cause, lambda: None, report, "high", "wait", resolved_within=300)
+
+
+def counter_file_damaged(stack, report):
+    def cause():
+        with open(stack.folder / "counters", "r+b") as file:
+            file.write(bytes(64))
+        os.kill(stack.processes("fcgi-webapp", "serve")[0], signal.SIGKILL)
+    prove(stack, "CounterStoreRecovered", cause, lambda: None, report, "high", "damaged", resolved_within=None)
+
+
+def service_restarts(stack, report):
+    def cause():
+        for _ in range(5):
+            master = stack.processes("fcgi-webapp", "serve")[0]
+            os.kill(master, signal.SIGKILL)
+            wait_for(lambda: stack.request("/health")[0] == 200 and stack.processes("fcgi-webapp", "serve")[0] != master, 20, "the service again")
+            again = time.time()
+            wait_for(lambda: time.time() - again > 6, 10, "a while, since one that cannot stay up is given up")
+    prove(stack, "ContainerRestarting", cause, lambda: None, report, "high", r"[56] restarts", resolved_within=None)
+
+
+def exporter_stopped(stack, report):
+    prove(stack, "TargetDown", lambda: stack.signal(signal.SIGSTOP, "nginx-exporter"), lambda: stack.signal(signal.SIGCONT, "nginx-exporter"),
+          report, "high", "nginx: no metrics from", within=180)
+
+
+def configuration_refused(stack, report):
+    undo = []
+    prove(stack, "ConfigReloadFailed", lambda: undo.append(stack.reconfigure(r"(?m)^scrape_configs:$", "scrape_config:")), lambda: undo[0](),
+          report, "high", "prometheus could not load")
+
+
+def targets_gone(stack, report):
+    undo = []
+    prove(stack, "MetricsMissing", lambda: undo.append(stack.reconfigure(r'"[0-9.:]+"(?=\]\n +labels: .*container: app)', "")), lambda: undo[0](),
+          report, "high", "every target of the application", within=180)
+
+
+def alertmanager_unknown(stack, report):
+    """What cannot be sent is noticed by whoever hears the heartbeat stop."""
+    def silent():
+        beats = stack.heartbeats()
+        since = time.time()
+        while stack.heartbeats() == beats:
+            if time.time() - since > 100:
+                return True
+            time.sleep(1)
+        return False
+
+    settle(stack)
+    wait_for(stack.heartbeats, 30, "a heartbeat")
+    caused = time.time()
+    undo = stack.reconfigure(r"(?s)alerting:\n.*?\n\n", "")
+    wait_for(lambda: stack.query('ALERTS{alertname="NotConnectedToAlertmanager", alertstate="firing"}'), WITHIN, "NotConnectedToAlertmanager")
+    known = time.time()
+    wait_for(silent, 500, "the heartbeat's silence")
+    undo()
+    undone, beats = time.time(), stack.heartbeats()
+    wait_for(lambda: stack.heartbeats() > beats, 120, "the heartbeat again")
+    assert stack.told_of() <= {"NotConnectedToAlertmanager"}
+    report("%-26s fires   %3d s after the cause, and the heartbeat stops; it beats again %d s after its end" % (
+        "NotConnectedToAlertmanager", known - caused, time.time() - undone))
 
 
 def slack_fails(stack, report):
@@ -185,7 +278,11 @@ def normal_traffic(stack, report):
         "(normal traffic)", minutes, served, events.count("burst"), events.count("restart"), ", ".join(sorted(pending)) or "none"))
 
 
-CASES = [cpu_over_limit, cpu_near_limit, memory_near_limit, errors, latency, pool_stopped, nginx_stopped, workers_crash, worker_hangs, slack_fails, normal_traffic]
+# The longest first; the others follow as the places become free.
+CASES = [normal_traffic, errors, latency, alertmanager_unknown, worker_hangs, workers_crash, killed_for_memory, cpu_over_limit, cpu_near_limit, slack_fails,
+         pool_stopped, nginx_stopped, memory_near_limit, memory_over_limit, requests_queue, targets_gone, exporter_stopped, configuration_refused,
+         counter_file_damaged, service_restarts]
+AT_ONCE = 10
 CHOSEN = [case for case in CASES if case.__name__ in os.environ.get("CASES", ",".join(each.__name__ for each in CASES)).split(",")]
 
 
@@ -200,7 +297,7 @@ def in_its_own_stack(case, report):
 @pytest.fixture(scope="session")
 def outcomes(report):
     """All cases at once: most of the time each only waits for a clock of its own."""
-    with concurrent.futures.ThreadPoolExecutor(len(CHOSEN)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         yield {case: pool.submit(in_its_own_stack, case, report) for case in CHOSEN}
 
 
