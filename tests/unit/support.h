@@ -326,9 +326,10 @@ support_now_ns(void)
 }
 
 /* A program's main: its tests, in a folder of their own. */
-#define SUPPORT_RUN(tests)                                                     \
+#define SUPPORT_RUN_WITH(tests, set_up, tear_down)                             \
 	(alarm(SUPPORT_DEADLINE), signal(SIGPIPE, SIG_IGN),                    \
-	    cmocka_run_group_tests(                                            \
-		tests, support_open_folder, support_close_folder))
+	    cmocka_run_group_tests(tests, set_up, tear_down))
+#define SUPPORT_RUN(tests)                                                     \
+	SUPPORT_RUN_WITH(tests, support_open_folder, support_close_folder)
 
 #endif

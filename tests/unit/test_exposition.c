@@ -1,0 +1,728 @@
+/*
+ * What Prometheus reads, parsed as strictly as it is specified, and who is
+ * given which format.
+ */
+#include "support.h"
+
+#include <ctype.h>
+#include <math.h>
+
+#include "counters.h"
+#include "metrics/catalog.h"
+#include "metrics/exposition.h"
+#include "router.h"
+
+static struct store_catalog *catalog;
+static struct store store;
+
+/* A counter file with some of everything in it, and a /proc of our own. */
+static int
+set_up(void **state)
+{
+	struct counters_request request = {
+	    ENDPOINT_health, METHOD_GET, 200, 1500000, 250000, 16};
+
+	if (support_open_folder(state) < 0)
+		return -1;
+	catalog = counters_catalog();
+	if (!catalog ||
+	    store_open(&store, support_path("counters"), catalog, 2) < 0)
+		return -1;
+	counters_declare(&store);
+	for (int i = 0; i < 20; i++) {
+		request.duration_ns *= 2; /* up to 1572 s: beyond all buckets */
+		counters_count(&store, STORE_WORKER, &request);
+	}
+	request = (struct counters_request){
+	    ENDPOINT_status, METHOD_GET, 503, 1, -1, 100};
+	counters_count(&store, STORE_WORKER + 1, &request);
+	store_add(store_cells(&store, STORE_MASTER), CATALOG_STARTS, 4);
+	store_add(store_cells(&store, STORE_MASTER), CATALOG_LOAD_ACTIVE, 1);
+	store_state(&store, STORE_WORKER)->pid = 10;
+	store_state(&store, STORE_WORKER)->request_started = 1;
+	store_state(&store, STORE_WORKER)->connections = 3;
+	store_state(&store, STORE_WORKER + 1)->pid = 11;
+	store_state(&store, STORE_WORKER + 1)->connections = 4;
+	store_state(&store, STORE_WORKER + 1)->stopped = 1;
+	support_write_text(support_path("proc/meminfo"), "MemTotal: 1000 kB\n");
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	store_close(&store);
+	catalog_free(catalog);
+	return support_close_folder(state);
+}
+
+static char *
+render(enum exposition_format format, bool alive)
+{
+	const struct exposition_source source = {
+	    .store = &store,
+	    .alive = alive,
+	    .queue_fd = -1,
+	    .root = support_folder,
+	};
+	size_t size = 0;
+	char *text = exposition_render(&source, format, &size);
+
+	assert_non_null(text);
+	assert_int_equal(strlen(text), size);
+	return text;
+}
+
+/* --- a parser ------------------------------------------------------------- */
+
+struct family {
+	char name[128]; /* as TYPE has it */
+	char type[16];
+	char unit[16];
+	bool has_help;
+};
+
+struct sample {
+	char name[128];
+	char labels[256]; /* between the braces */
+	char value[64];
+};
+
+/* A metric or label name: [a-zA-Z_:][a-zA-Z0-9_:]*. */
+static bool
+is_name(const char *text)
+{
+	if (!isalpha((unsigned char)*text) && *text != '_')
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && *text != '_')
+			return false;
+	return true;
+}
+
+static void
+parse_sample(const char *line, struct sample *sample)
+{
+	const char *brace = strchr(line, '{');
+	const char *value = strrchr(line, ' ');
+	size_t length = strcspn(line, "{ ");
+	char *end;
+
+	*sample = (struct sample){0};
+	assert_non_null(value);
+	assert_true(length < sizeof(sample->name));
+	memcpy(sample->name, line, length);
+	if (!is_name(sample->name))
+		fail_msg("not a name: %s", line);
+	if (brace) {
+		if (value[-1] != '}')
+			fail_msg("labels are not closed: %s", line);
+		snprintf(sample->labels, sizeof(sample->labels), "%.*s",
+		    (int)(value - brace - 2), brace + 1);
+	}
+	snprintf(sample->value, sizeof(sample->value), "%s", value + 1);
+	strtod(sample->value, &end);
+	if (end == sample->value || *end != '\0')
+		fail_msg("not a number: %s", line);
+}
+
+/* name="value",... with nothing in a value that would have to be escaped. */
+static void
+check_labels(const struct sample *sample)
+{
+	const char *p = sample->labels;
+
+	while (*p) {
+		char name[64];
+		size_t length = strcspn(p, "=");
+
+		snprintf(name, sizeof(name), "%.*s", (int)length, p);
+		if (!is_name(name) || p[length] != '=' || p[length + 1] != '"')
+			fail_msg("bad labels: %s", sample->labels);
+		p += length + 2;
+		length = strcspn(p, "\"\\\n");
+		if (p[length] != '"')
+			fail_msg("bad label value: %s", sample->labels);
+		p += length + 1;
+		if (*p == ',')
+			p++;
+		else if (*p)
+			fail_msg("bad labels: %s", sample->labels);
+	}
+}
+
+static bool
+has_suffix(const char *name, const char *suffix)
+{
+	size_t length = strlen(name);
+	size_t end = strlen(suffix);
+
+	return length > end && strcmp(name + length - end, suffix) == 0;
+}
+
+/* Whether the sample may stand under this family. */
+static bool
+belongs(const struct sample *sample, const struct family *family,
+    enum exposition_format format)
+{
+	const char *suffix;
+
+	if (strncmp(sample->name, family->name, strlen(family->name)) != 0)
+		return false;
+	suffix = sample->name + strlen(family->name);
+	if (strcmp(family->type, "histogram") == 0)
+		return strcmp(suffix, "_bucket") == 0 ||
+		       strcmp(suffix, "_count") == 0 ||
+		       strcmp(suffix, "_sum") == 0;
+	if (strcmp(family->type, "counter") == 0 &&
+	    format == EXPOSITION_OPENMETRICS)
+		return strcmp(suffix, "_total") == 0;
+	return *suffix == '\0';
+}
+
+/* Buckets of one series, in order: they grow, and +Inf is the count. */
+static void
+check_histogram(const struct sample *sample)
+{
+	static char series[256];
+	static double bound;
+	static uint64_t count;
+	const char *le = strstr(sample->labels, "le=\"");
+	uint64_t value = strtoull(sample->value, NULL, 10);
+
+	if (has_suffix(sample->name, "_bucket")) {
+		char labels[256];
+		double this;
+
+		assert_non_null(le);
+		this = strtod(le + 4, NULL);
+		/* le="1" and le="1.0" may be two series */
+		if (!isinf(this))
+			assert_non_null(strchr(le, '.'));
+		snprintf(labels, sizeof(labels), "%s/%.*s", sample->name,
+		    (int)(le - sample->labels), sample->labels);
+		if (strcmp(labels, series) == 0) {
+			assert_true(this > bound);
+			assert_true(value >= count);
+		}
+		snprintf(series, sizeof(series), "%s", labels);
+		bound = this;
+		count = value;
+	} else if (has_suffix(sample->name, "_count")) {
+		assert_true(isinf(bound));
+		assert_int_equal(value, count);
+	}
+}
+
+/* A line that begins with "# ". */
+static void
+parse_comment(const char *line, struct family *families, size_t *count,
+    enum exposition_format format)
+{
+	struct family *family = &families[*count - (*count > 0)];
+	char keyword[8];
+	char name[128];
+	int rest = 0;
+
+	if (sscanf(line, "# %7s %127s %n", keyword, name, &rest) != 2 || !rest)
+		fail_msg("not a comment: %s", line);
+	if (strcmp(keyword, "HELP") == 0) {
+		for (size_t i = 0; i < *count; i++)
+			if (strcmp(families[i].name, name) == 0)
+				fail_msg("%s comes twice", name);
+		assert_true(is_name(name));
+		assert_true(line[rest] != '\0');
+		assert_null(strpbrk(line + rest, "\\\""));
+		family = &families[(*count)++];
+		*family = (struct family){.has_help = true};
+		memcpy(family->name, name, sizeof(family->name));
+		return;
+	}
+	assert_true(*count > 0);
+	assert_string_equal(family->name, name);
+	if (strcmp(keyword, "TYPE") == 0) {
+		assert_string_equal(family->type, "");
+		snprintf(family->type, sizeof(family->type), "%s", line + rest);
+	} else if (strcmp(keyword, "UNIT") == 0) {
+		assert_int_equal(format, EXPOSITION_OPENMETRICS);
+		snprintf(
+		    family->unit, sizeof(family->unit), "_%s", line + rest);
+		if (!has_suffix(name, family->unit))
+			fail_msg("%s does not end in its unit", name);
+	} else {
+		fail_msg("not a comment of the format: %s", line);
+	}
+}
+
+/* Read all of it, family by family; returns how many families there are. */
+static size_t
+check_text(enum exposition_format format, bool alive)
+{
+	struct family families[64];
+	size_t count = 0;
+	char *text = render(format, alive);
+	char *rest = text;
+	char *line;
+
+	assert_true(has_suffix(text, "\n"));
+	while ((line = strsep(&rest, "\n")) && rest) {
+		struct sample sample;
+
+		assert_true(count < COUNT(families));
+		assert_true(*line != '\0'); /* no blank lines */
+		if (strcmp(line, "# EOF") == 0) {
+			assert_int_equal(format, EXPOSITION_OPENMETRICS);
+			assert_string_equal(rest, "");
+			break;
+		}
+		if (*line == '#') {
+			parse_comment(line, families, &count, format);
+			continue;
+		}
+		parse_sample(line, &sample);
+		check_labels(&sample);
+		assert_true(count > 0);
+		if (!*families[count - 1].type ||
+		    !belongs(&sample, &families[count - 1], format))
+			fail_msg("not under its family: %s", line);
+		check_histogram(&sample);
+	}
+	for (size_t i = 0; i < count; i++) {
+		bool counter = strcmp(families[i].type, "counter") == 0;
+
+		assert_true(families[i].has_help);
+		assert_true(counter || strcmp(families[i].type, "gauge") == 0 ||
+			    strcmp(families[i].type, "histogram") == 0);
+		/* _total on counters, and only there */
+		assert_int_equal(has_suffix(families[i].name, "_total"),
+		    counter && format == EXPOSITION_TEXT);
+	}
+	free(text);
+	return count;
+}
+
+/* The value of one series; -1 where it is not there. */
+static double
+value_of(enum exposition_format format, bool alive, const char *series)
+{
+	char *text = render(format, alive);
+	char *line = text;
+	size_t length = strlen(series);
+	double value = -1;
+
+	while (line && *line) {
+		if (strncmp(line, series, length) == 0 && line[length] == ' ')
+			value = strtod(line + length, NULL);
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	free(text);
+	return value;
+}
+
+static void
+assert_value(const char *series, double expected)
+{
+	double value = value_of(EXPOSITION_TEXT, true, series);
+
+	if (fabs(value - expected) > 1e-9)
+		fail_msg("%s is %.17g", series, value);
+	assert_true(fabs(value_of(EXPOSITION_OPENMETRICS, true, series) -
+			 expected) < 1e-9);
+}
+
+/* --- the text ---------------------------------------------------------------
+ */
+
+static void
+the_text_format_is_sound(void **state)
+{
+	(void)state;
+	assert_true(check_text(EXPOSITION_TEXT, true) > 25);
+}
+
+static void
+openmetrics_is_sound_and_has_the_same_families(void **state)
+{
+	(void)state;
+	assert_int_equal(check_text(EXPOSITION_OPENMETRICS, true),
+	    check_text(EXPOSITION_TEXT, true));
+}
+
+static void
+both_are_sound_without_a_pool(void **state)
+{
+	(void)state;
+	assert_int_equal(check_text(EXPOSITION_TEXT, false),
+	    check_text(EXPOSITION_OPENMETRICS, false));
+}
+
+static void
+both_are_sound_while_nothing_has_been_counted(void **state)
+{
+	const struct store full = store;
+
+	(void)state;
+	assert_int_equal(
+	    store_open(&store, support_path("empty"), catalog, 1), 0);
+	check_text(EXPOSITION_TEXT, true);
+	check_text(EXPOSITION_OPENMETRICS, true);
+	assert_value("fcgi_workers{state=\"busy\"}", 0);
+	store_close(&store);
+	store = full;
+}
+
+static void
+openmetrics_ends_in_eof_and_the_text_format_does_not_know_it(void **state)
+{
+	char *text = render(EXPOSITION_OPENMETRICS, true);
+	char *plain = render(EXPOSITION_TEXT, true);
+
+	(void)state;
+	assert_true(has_suffix(text, "\n# EOF\n"));
+	assert_null(strstr(plain, "EOF"));
+	assert_null(strstr(plain, "# UNIT"));
+	assert_null(strstr(text, "_created"));
+	free(text);
+	free(plain);
+}
+
+static void
+openmetrics_names_the_units(void **state)
+{
+	static const char *const units[] = {
+	    "# UNIT http_request_duration_seconds seconds\n",
+	    "# UNIT http_response_size_bytes bytes\n",
+	    "# UNIT cgroup_cpu_limit_cores cores\n",
+	    "# UNIT cgroup_cpu_throttled_seconds seconds\n",
+	    "# UNIT process_resident_memory_bytes bytes\n",
+	};
+	char *text = render(EXPOSITION_OPENMETRICS, true);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(units); i++)
+		assert_says(text, units[i]);
+	free(text);
+}
+
+/* Every family of design/metrics.md, under the name that it has there. */
+static void
+every_family_is_there(void **state)
+{
+	static const char *const names[] = {"http_requests_total counter",
+	    "http_request_duration_seconds histogram",
+	    "http_request_queue_seconds histogram",
+	    "http_response_size_bytes_total counter",
+	    "fcgi_webapp_starts_total counter", "fcgi_webapp_build_info gauge",
+	    "fcgi_webapp_store_recoveries_total counter",
+	    "fcgi_webapp_log_dropped_total counter", "fcgi_workers gauge",
+	    "fcgi_worker_starts_total counter",
+	    "fcgi_worker_exits_total counter", "fcgi_connections gauge",
+	    "fcgi_listen_queue_length gauge", "fcgi_listen_queue_limit gauge",
+	    "fcgi_load_active gauge", "cgroup_cpu_limit_cores gauge",
+	    "cgroup_cpu_usage_seconds_total counter",
+	    "cgroup_cpu_periods_total counter",
+	    "cgroup_cpu_throttled_periods_total counter",
+	    "cgroup_cpu_throttled_seconds_total counter",
+	    "cgroup_memory_limit_bytes gauge",
+	    "cgroup_memory_usage_bytes gauge",
+	    "cgroup_memory_working_set_bytes gauge",
+	    "cgroup_oom_kills_total counter",
+	    "process_cpu_seconds_total counter",
+	    "process_resident_memory_bytes gauge", "process_open_fds gauge",
+	    "process_start_time_seconds gauge"};
+	char *text = render(EXPOSITION_TEXT, true);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		char line[128];
+
+		snprintf(line, sizeof(line), "# TYPE %s\n", names[i]);
+		assert_says(text, line);
+	}
+	free(text);
+}
+
+/* --- values ------------------------------------------------------------------
+ */
+
+static void
+requests_are_counted_by_endpoint_method_and_code(void **state)
+{
+	(void)state;
+	assert_value("http_requests_total{endpoint=\"health\",method=\"GET\","
+		     "code=\"200\"}",
+	    20);
+	assert_value("http_requests_total{endpoint=\"status\",method=\"GET\","
+		     "code=\"503\"}",
+	    1);
+	assert_value(
+	    "http_response_size_bytes_total{endpoint=\"health\"}", 320);
+}
+
+static void
+declared_combinations_are_there_as_zero(void **state)
+{
+	(void)state;
+	assert_value("http_requests_total{endpoint=\"root\",method=\"GET\","
+		     "code=\"500\"}",
+	    0);
+	assert_value("http_requests_total{endpoint=\"riseload\",method=\"POST\""
+		     ",code=\"502\"}",
+	    0);
+	assert_value(
+	    "http_request_duration_seconds_count{endpoint=\"bye\"}", 0);
+	assert_value("fcgi_worker_exits_total{reason=\"deadline\"}", 0);
+}
+
+static void
+the_overflow_key_shows_only_when_it_has_counted(void **state)
+{
+	const char *series =
+	    "http_requests_total{endpoint=\"other\",method=\"other\","
+	    "code=\"000\"}";
+
+	(void)state;
+	assert_value(series, -1);
+	store_add(store_cells(&store, STORE_WORKER),
+	    store_key_cell(&store, ENDPOINT_OTHER, METHOD_OTHER, 0), 2);
+	assert_value(series, 2);
+	check_text(EXPOSITION_TEXT, true);
+}
+
+static void
+buckets_are_cumulative_and_inclusive(void **state)
+{
+	(void)state;
+	/* 3, 6, 12, 24, 48, ... ms */
+	assert_value("http_request_duration_seconds_bucket{endpoint=\"health\","
+		     "le=\"0.0025\"}",
+	    0);
+	assert_value("http_request_duration_seconds_bucket{endpoint=\"health\","
+		     "le=\"0.005\"}",
+	    1);
+	assert_value("http_request_duration_seconds_bucket{endpoint=\"health\","
+		     "le=\"0.025\"}",
+	    4);
+	assert_value("http_request_duration_seconds_bucket{endpoint=\"health\","
+		     "le=\"+Inf\"}",
+	    20);
+	assert_value(
+	    "http_request_duration_seconds_count{endpoint=\"health\"}", 20);
+	assert_value("http_request_duration_seconds_sum{endpoint=\"health\"}",
+	    0.003 * ((1 << 20) - 1));
+	/* exactly on a bound: le means at most */
+	assert_value("http_request_queue_seconds_bucket{le=\"0.0001\"}", 0);
+	assert_value("http_request_queue_seconds_bucket{le=\"0.00025\"}", 20);
+	assert_value("http_request_queue_seconds_sum", 0.005);
+}
+
+static void
+workers_are_busy_idle_or_stopped(void **state)
+{
+	(void)state;
+	assert_value("fcgi_workers{state=\"busy\"}", 1);
+	assert_value("fcgi_workers{state=\"idle\"}", 0);
+	assert_value("fcgi_workers{state=\"stopped\"}", 1);
+	assert_value("fcgi_connections", 7);
+	assert_value("fcgi_load_active", 1);
+}
+
+static void
+without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
+{
+	static const char *const gauges[] = {"fcgi_workers{state=\"busy\"}",
+	    "fcgi_workers{state=\"stopped\"}", "fcgi_connections",
+	    "fcgi_load_active", "process_open_fds"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(gauges); i++)
+		assert_true(
+		    fabs(value_of(EXPOSITION_TEXT, false, gauges[i])) < 1e-9);
+	assert_true(
+	    fabs(value_of(EXPOSITION_TEXT, false, "fcgi_webapp_starts_total") -
+		 4) < 1e-9);
+	assert_true(value_of(EXPOSITION_TEXT, false,
+			"fcgi_listen_queue_length") < 0); /* no sample */
+}
+
+static void
+large_counts_and_sums_are_exact(void **state)
+{
+	char *text;
+	_Atomic uint64_t *cells = store_cells(&store, STORE_CGI);
+
+	(void)state;
+	store_add(cells, catalog_size_cell(ENDPOINT_bye), (1ull << 53) + 1);
+	store_add(
+	    cells, catalog_duration_cell(ENDPOINT_bye), 9007199254740993000ull);
+	text = render(EXPOSITION_TEXT, true);
+	assert_says(text, "http_response_size_bytes_total{endpoint=\"bye\"} "
+			  "9007199254740993\n");
+	assert_says(text, "http_request_duration_seconds_sum{endpoint=\"bye\"} "
+			  "9007199254.740993000\n");
+	free(text);
+}
+
+/* --- Accept ------------------------------------------------------------------
+ */
+
+static void
+assert_format(const char *accept, enum exposition_format format)
+{
+	if (exposition_negotiate(accept) != format)
+		fail_msg("not what was asked for: %s", accept);
+}
+
+/* As prometheus/prometheus makes them: scrape/scrape.go, config/config.go. */
+static void
+every_prometheus_gets_openmetrics(void **state)
+{
+	static const char *const accepts[] = {
+	    /* 2.42 */
+	    "application/openmetrics-text;version=1.0.0,application/"
+	    "openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;"
+	    "q=0.5,*/*;q=0.1",
+	    /* 2.49, with its slip in the last weight */
+	    "application/openmetrics-text;version=1.0.0;q=0.5,application/"
+	    "openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;"
+	    "q=0.3,*/*;q=2",
+	    /* 2.53 */
+	    "application/openmetrics-text;version=1.0.0;q=0.5,application/"
+	    "openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;"
+	    "q=0.3,*/*;q=0.2",
+	    /* 2.53 with native histograms: protobuf first */
+	    "application/vnd.google.protobuf;proto=io.prometheus.client."
+	    "MetricFamily;encoding=delimited;q=0.5,application/"
+	    "openmetrics-text;version=1.0.0;q=0.4,application/"
+	    "openmetrics-text;version=0.0.1;q=0.3,text/plain;version=0.0.4;"
+	    "q=0.2,*/*;q=0.1",
+	    /* 3.0: the escaping on all of them */
+	    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;"
+	    "q=0.6,application/openmetrics-text;version=0.0.1;escaping=allow-"
+	    "utf-8;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+	    "text/plain;version=0.0.4;escaping=allow-utf-8;q=0.3,*/*;q=0.2",
+	    /* 3.4 and later: only on the newer versions */
+	    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;"
+	    "q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/"
+	    "plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;"
+	    "version=0.0.4;q=0.3,*/*;q=0.2",
+	    /* 3.4, protobuf first */
+	    "application/vnd.google.protobuf;proto=io.prometheus.client."
+	    "MetricFamily;encoding=delimited;q=0.6,application/"
+	    "openmetrics-text;version=1.0.0;escaping=dots;q=0.5,application/"
+	    "openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;"
+	    "escaping=dots;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(accepts); i++)
+		assert_format(accepts[i], EXPOSITION_OPENMETRICS);
+}
+
+static void
+whoever_prefers_text_or_says_nothing_gets_text(void **state)
+{
+	static const char *const accepts[] = {
+	    "",
+	    "*/*",
+	    "text/plain",
+	    "text/plain;version=0.0.4",
+	    "text/*",
+	    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,"
+	    "image/webp,*/*;q=0.8",
+	    /* scrape_protocols: [PrometheusText0.0.4, OpenMetricsText1.0.0] */
+	    "text/plain;version=0.0.4;q=0.6,application/openmetrics-text;"
+	    "version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.4",
+	    /* an OpenMetrics that is not spoken here */
+	    "application/openmetrics-text;version=0.0.1",
+	    "application/openmetrics-text;version=2.0.0;q=0.9,*/*;q=0.1",
+	    "application/openmetrics-text;version=1.0.0;q=0",
+	    "application/openmetrics-text;version=1.0.0;q=0.0,*/*",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(accepts); i++)
+		assert_format(accepts[i], EXPOSITION_TEXT);
+}
+
+static void
+spaces_case_and_further_parameters_change_nothing(void **state)
+{
+	(void)state;
+	assert_format("application/openmetrics-text; version=1.0.0; q=0.5, "
+		      "text/plain; version=0.0.4; q=0.3",
+	    EXPOSITION_OPENMETRICS);
+	assert_format("Application/OpenMetrics-Text;Version=1.0.0;Q=0.5",
+	    EXPOSITION_OPENMETRICS);
+	assert_format("text/plain;q=0.5 , application/openmetrics-text ;"
+		      "charset=utf-8;version=1.0.0",
+	    EXPOSITION_OPENMETRICS);
+	assert_format("application/openmetrics-text", EXPOSITION_OPENMETRICS);
+}
+
+static void
+a_quality_above_one_counts_as_one(void **state)
+{
+	(void)state;
+	assert_format("application/openmetrics-text;version=1.0.0;q=1,"
+		      "text/plain;version=0.0.4;q=2",
+	    EXPOSITION_OPENMETRICS);
+}
+
+static void
+garbage_gets_text(void **state)
+{
+	static const char *const accepts[] = {",", ";", ",,,;;;", "q=1",
+	    "application/openmetrics-text;q=nan",
+	    "application/openmetrics-text;q=-1",
+	    "application/openmetrics-text;q=x",
+	    "application/openmetrics-text-plus;version=1.0.0",
+	    "xapplication/openmetrics-text;version=1.0.0",
+	    "application/openmetrics-tex", "\377\376", ";;version=1.0.0;q=1"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(accepts); i++)
+		assert_format(accepts[i], EXPOSITION_TEXT);
+}
+
+static void
+each_format_has_its_content_type(void **state)
+{
+	(void)state;
+	assert_string_equal(exposition_content_type(EXPOSITION_TEXT),
+	    "text/plain; version=0.0.4; charset=utf-8");
+	assert_string_equal(exposition_content_type(EXPOSITION_OPENMETRICS),
+	    "application/openmetrics-text; version=1.0.0; charset=utf-8");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_text_format_is_sound),
+	    cmocka_unit_test(openmetrics_is_sound_and_has_the_same_families),
+	    cmocka_unit_test(both_are_sound_without_a_pool),
+	    cmocka_unit_test(both_are_sound_while_nothing_has_been_counted),
+	    cmocka_unit_test(
+		openmetrics_ends_in_eof_and_the_text_format_does_not_know_it),
+	    cmocka_unit_test(openmetrics_names_the_units),
+	    cmocka_unit_test(every_family_is_there),
+	    cmocka_unit_test(requests_are_counted_by_endpoint_method_and_code),
+	    cmocka_unit_test(declared_combinations_are_there_as_zero),
+	    cmocka_unit_test(the_overflow_key_shows_only_when_it_has_counted),
+	    cmocka_unit_test(buckets_are_cumulative_and_inclusive),
+	    cmocka_unit_test(workers_are_busy_idle_or_stopped),
+	    cmocka_unit_test(
+		without_a_pool_gauges_are_zero_and_counters_are_kept),
+	    cmocka_unit_test(large_counts_and_sums_are_exact),
+	    cmocka_unit_test(every_prometheus_gets_openmetrics),
+	    cmocka_unit_test(whoever_prefers_text_or_says_nothing_gets_text),
+	    cmocka_unit_test(spaces_case_and_further_parameters_change_nothing),
+	    cmocka_unit_test(a_quality_above_one_counts_as_one),
+	    cmocka_unit_test(garbage_gets_text),
+	    cmocka_unit_test(each_format_has_its_content_type),
+	};
+
+	return SUPPORT_RUN_WITH(tests, set_up, tear_down);
+}
