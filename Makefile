@@ -145,6 +145,15 @@ fuzz: ## libFuzzer over tests/fuzz for SECONDS=60 in all
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(LIBRARY)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LDLIBS)
 
+.PHONY: lint format
+lint: ## every linter
+	@scripts/deps build lint
+	@scripts/lint
+
+format: ## clang-format over all C
+	@scripts/deps lint
+	@git ls-files 'fcgi/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
 chaos: ## faults under load for SECONDS=60; prints one JSON line
 	@scripts/deps build run test
 	@$(MAKE) --no-print-directory $(PROGRAM)
@@ -247,3 +256,29 @@ operator-manifests:
 lint: lint-monitoring
 lint-monitoring:
 	@scripts/lint-monitoring
+
+# --- what people see --------------------------------------------------------
+
+.PHONY: test-page test-dashboard test-docs install lint-dashboard
+test-page: ## the status page in headless Chromium; pictures in build/screenshots/
+	@scripts/deps build run test page
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@scripts/test page
+
+test-dashboard: ## every query of the dashboard on a real Prometheus
+	@scripts/deps build run test monitoring
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@scripts/test dashboard
+
+test-docs: ## what README and docs say, held against what there is
+	@scripts/deps build run test
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@scripts/test docs
+
+lint: lint-dashboard
+lint-dashboard:
+	@scripts/lint-dashboard
+
+PREFIX ?= /usr/local
+install: $(PROGRAM) ## program, nginx, manual and systemd unit; PREFIX= DESTDIR=
+	@PROGRAM=$(PROGRAM) PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install

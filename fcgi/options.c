@@ -226,7 +226,8 @@ print_option(const struct option_spec *spec)
 	if (spec->fallback && spec->kind != SWITCH &&
 	    strcmp(spec->fallback, "0") != 0)
 		printf(" [%s]", spec->fallback);
-	else if (spec->kind == SWITCH && strcmp(spec->fallback, "true") == 0)
+	else if (spec->kind == SWITCH && spec->fallback &&
+		 strcmp(spec->fallback, "true") == 0)
 		printf(" [on]");
 	putchar('\n');
 }
@@ -292,7 +293,7 @@ options_parse(
 	opterr = 0;
 	optind = 1;
 	while ((val = getopt_long(argc, argv, ":h", list, NULL)) != -1) {
-		const struct option_spec *spec = &specs[(val - 1) / 2];
+		const struct option_spec *spec;
 		char given_by[80];
 
 		if (val == 'h' || val == 'h' << 16) {
@@ -309,6 +310,7 @@ options_parse(
 			    argv[optind - 1], argv[0]);
 			return -EINVAL;
 		}
+		spec = &specs[(val - 1) / 2];
 		snprintf(given_by, sizeof(given_by), "--%s", spec->name);
 		if (spec->kind == SWITCH)
 			optarg = (val - 1) % 2 ? "false" : "true";

@@ -31,7 +31,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	endpoint = router_find(path, &parameter);
 	assert(endpoint >= 0 && endpoint < ENDPOINT_COUNT);
 	for (int i = 0; known[i]; i++)
-		if (request_query(&request, known[i], value, sizeof(value)) > 0 &&
+		if (request_query(&request, known[i], value, sizeof(value)) >
+			0 &&
 		    request_number(value, &number) == 0)
 			assert(number >= 0);
 	request_query_unknown(&request, known, value, sizeof(value));

@@ -34,8 +34,8 @@ dispatch(struct connection *connection)
 	    endpoint == ENDPOINT_OTHER)
 		router_dispatch(&request, &response);
 	length = cgi_format_head(&response, head, sizeof(head));
-	connection_respond(connection, head, length, response.body,
-	    response.body_length);
+	connection_respond(
+	    connection, head, length, response.body, response.body_length);
 	response_release(&response);
 }
 

@@ -107,7 +107,7 @@ static inline void
 records_request(struct records *records, const char *method, const char *path,
     const char *body)
 {
-	char length[16] = "";
+	char length[32] = "";
 
 	if (*body)
 		snprintf(length, sizeof(length), "%zu", strlen(body));
