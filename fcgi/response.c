@@ -92,6 +92,37 @@ response_text(struct response *response, int status, const char *json)
 	response->body_length = strlen(json);
 }
 
+/* How many bytes the UTF-8 sequence here has (RFC 3629); 0 where it is none. */
+static size_t
+measure_utf8(const unsigned char *p)
+{
+	size_t length = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+	for (size_t i = 1; i < length; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] >= 0x80 && p[0] < 0xc2) || p[0] > 0xf4 ||
+	    (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return length;
+}
+
+/* JSON is UTF-8, a path or a query may be any bytes: put '?' for the others. */
+static void
+mend_utf8(char *text)
+{
+	size_t length;
+
+	for (; *text; text += length) {
+		length = measure_utf8((const unsigned char *)text);
+		if (length == 0) {
+			*text = '?';
+			length = 1;
+		}
+	}
+}
+
 void
 response_json(struct response *response, int status, struct json_object *object)
 {
@@ -99,6 +130,8 @@ response_json(struct response *response, int status, struct json_object *object)
 	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
 	    &response->body_length);
 
+	if (text)
+		mend_utf8((char *)(uintptr_t)text); /* json-c's own copy */
 	response->status = status;
 	response->content_type = "application/json";
 	response->body = text ? text : "";
