@@ -23,7 +23,7 @@ HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges",
 def engine(*arguments, check=True, **options):
     """Runs docker or podman; whichever scripts/engine finds."""
     command = [ROOT / "scripts/engine", *map(str, arguments)]
-    options = {"capture_output": True, "text": True, "timeout": 300, **options}
+    options = {"capture_output": True, "text": True, "timeout": 120, **options}
     result = subprocess.run(command, check=False, **options)
     assert not check or result.returncode == 0, f"{' '.join(map(str, arguments))}: {result.stderr}"
     return result
