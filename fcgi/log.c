@@ -5,10 +5,12 @@
  */
 #include "log.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,13 +25,36 @@ static struct {
 	enum log_level level;
 	enum log_format format;
 	_Atomic uint64_t *dropped;
-} logger = {LOG_INFO, LOG_JSON, NULL};
+	int fd;
+} logger = {LOG_INFO, LOG_JSON, NULL, STDERR_FILENO};
+
+/*
+ * Room that poll() sees in a pipe may be gone at the write: the whole pool has
+ * the same one. So a pipe is opened again, non-blocking for us and for nobody
+ * else who has it.
+ */
+static void
+open_pipe(void)
+{
+	struct stat status;
+	int fd;
+
+	if (logger.fd != STDERR_FILENO)
+		close(logger.fd);
+	logger.fd = STDERR_FILENO;
+	if (fstat(STDERR_FILENO, &status) < 0 || !S_ISFIFO(status.st_mode))
+		return;
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		logger.fd = fd;
+}
 
 void
 log_configure(enum log_level level, enum log_format format)
 {
 	logger.level = level;
 	logger.format = format;
+	open_pipe();
 }
 
 void
@@ -54,27 +79,24 @@ format_time(char *text, size_t size)
 static void
 write_line(char *line, size_t length)
 {
-	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	struct pollfd out = {.fd = logger.fd, .events = POLLOUT};
 
 	if (length >= LINE_SIZE)
 		length = LINE_SIZE - 1;
 	line[length] = '\n';
 	if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) &&
-	    write(STDERR_FILENO, line, length + 1) > 0)
+	    write(logger.fd, line, length + 1) > 0)
 		return;
 	if (logger.dropped)
 		atomic_fetch_add(logger.dropped, 1);
 }
 
-static size_t
-format_json(char *line, enum log_level level, const char *time,
-    const char *message, const struct log_field *fields, size_t count)
+static struct json_object *
+make_object(enum log_level level, const char *time, const char *message,
+    const struct log_field *fields, size_t count)
 {
 	struct json_object *object = json_object_new_object();
-	size_t length;
 
-	if (!object)
-		return 0;
 	json_object_object_add(object, "time", json_object_new_string(time));
 	json_object_object_add(
 	    object, "level", json_object_new_string(level_names[level]));
@@ -84,12 +106,31 @@ format_json(char *line, enum log_level level, const char *time,
 		json_object_object_add(object, fields[i].name,
 		    fields[i].string ? json_object_new_string(fields[i].string)
 				     : json_object_new_int64(fields[i].number));
-	snprintf(line, LINE_SIZE, "%s",
-	    json_object_to_json_string_ext(object,
-		JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(object);
-	length = strlen(line);
-	return length;
+	return object;
+}
+
+/* A line that is too long for one write tells the message, cut, alone. */
+static size_t
+format_json(char *line, enum log_level level, const char *time,
+    const char *message, const struct log_field *fields, size_t count)
+{
+	struct json_object *object =
+	    make_object(level, time, message, fields, count);
+	char start[LINE_SIZE / 8]; /* a byte takes up to six, escaped */
+	int length = 0;
+
+	for (int i = 0; i < 2; i++) {
+		length = snprintf(line, LINE_SIZE, "%s",
+		    json_object_to_json_string_ext(
+			object, JSON_C_TO_STRING_PLAIN |
+				    JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(object);
+		if (length < LINE_SIZE)
+			break;
+		snprintf(start, sizeof(start), "%s", message);
+		object = i ? NULL : make_object(level, time, start, NULL, 0);
+	}
+	return (size_t)length;
 }
 
 static size_t
