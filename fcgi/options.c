@@ -291,11 +291,15 @@ options_parse(
 		return error;
 	list_options(list, command, negated);
 	opterr = 0;
-	optind = 1;
-	while ((val = getopt_long(argc, argv, ":h", list, NULL)) != -1) {
+	optind = 0; /* glibc: from the beginning, whatever was parsed before */
+	for (;;) {
+		int word = optind ? optind : 1; /* "+" leaves them in order */
 		const struct option_spec *spec;
 		char given_by[80];
 
+		val = getopt_long(argc, argv, "+:h", list, NULL);
+		if (val == -1)
+			break;
 		if (val == 'h' || val == 'h' << 16) {
 			print_help(command);
 			return 1;
@@ -307,7 +311,7 @@ options_parse(
 				  "fcgi-webapp %s --help\n"
 				: "fcgi-webapp: unknown option '%s'; see "
 				  "fcgi-webapp %s --help\n",
-			    argv[optind - 1], argv[0]);
+			    argv[word], argv[0]);
 			return -EINVAL;
 		}
 		spec = &specs[(val - 1) / 2];
