@@ -76,11 +76,14 @@ clean: ## remove build/, counters included
 
 # --- run --------------------------------------------------------------------
 
+# On a terminal, give Ctrl-C to the service alone: make would fail by it.
+foreground = [ ! -t 0 ] || set -m;
+
 .PHONY: run
 run: ## the service on 8081, its metrics on 8000, until Ctrl-C
 	@scripts/deps build run
 	@$(MAKE) --no-print-directory $(PROGRAM)
-	@HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
+	@$(foreground) HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
 	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' scripts/run
 
 # --- test -------------------------------------------------------------------
@@ -242,7 +245,7 @@ deps-monitoring: ## Prometheus, Alertmanager, the nginx exporter (Debian package
 stack: ## the service, Prometheus, Alertmanager, a Slack stand-in, until Ctrl-C
 	@scripts/deps build run monitoring
 	@$(MAKE) --no-print-directory $(PROGRAM)
-	@scripts/stack
+	@$(foreground) scripts/stack
 
 e2e: ## every alarm set off for real, up to the Slack message (about 10 minutes)
 	@scripts/deps build run test monitoring

@@ -112,6 +112,12 @@ load_parse_memory(struct load *load, const char *text,
 		return refuse(problem, size,
 		    "The memory must be a percentage of the limit such as 95%, "
 		    "or a size such as 64M.");
+	/* Kubernetes 1.28 and newer: no process is picked, all are killed. */
+	if (number > 0 && cgroup->memory_limited && cgroup->memory_oom_group &&
+	    !(strcmp(suffix, "%") == 0 && number <= LOAD_MEMORY_GROUP_PERCENT))
+		return refuse(problem, size,
+		    "At its memory limit this container is killed as a whole "
+		    "(memory.oom.group): ask for a percentage, 97% at most.");
 	if (strcmp(suffix, "%") == 0) {
 		if (number > LOAD_MEMORY_PERCENT_MAX)
 			return refuse(problem, size,

@@ -7,7 +7,11 @@
 
 #include "metrics/cgroup.h"
 
-enum { LOAD_FRACTION_MAX = 10, LOAD_MEMORY_PERCENT_MAX = 150 };
+enum {
+	LOAD_FRACTION_MAX = 10,
+	LOAD_MEMORY_PERCENT_MAX = 150,
+	LOAD_MEMORY_GROUP_PERCENT = 97, /* where all die at the limit */
+};
 
 /* A load to raise: plain numbers, so that it can be sent through a pipe. */
 struct load {

@@ -332,6 +332,8 @@ read_memory(const char *root, struct cgroup *cgroup)
 			    read_field(&h, "memory.stat", "inactive_file");
 			cgroup->memory_oom_kills =
 			    read_field(&h, "memory.events", "oom_kill");
+			cgroup->memory_oom_group =
+			    read_number(&h, "memory.oom.group") == 1;
 		} else {
 			cgroup->memory_usage_bytes =
 			    read_number(&h, "memory.usage_in_bytes");

@@ -20,6 +20,7 @@ struct cgroup {
 	uint64_t memory_usage_bytes;
 	uint64_t memory_working_set_bytes; /* usage less inactive page cache */
 	uint64_t memory_oom_kills;
+	bool memory_oom_group; /* at its limit the whole cgroup is killed */
 };
 
 /*

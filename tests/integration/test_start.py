@@ -1,15 +1,18 @@
 """How it starts and ends, and what it says when it cannot."""
 
+import contextlib
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
-from conftest import PROGRAM, ROOT, exists, free_port, run_program, short_folder, wait_for
+from conftest import PROGRAM, ROOT, children, exists, free_port, run_program, short_folder, wait_for
 
 
 @pytest.fixture
@@ -190,3 +193,41 @@ def test_make_run_takes_ports_and_workers(folder):
     finally:
         os.killpg(run.pid, signal.SIGINT)
     run.wait(40)
+
+
+def test_ctrl_c_on_a_terminal_ends_make_run_with_exit_0(folder):
+    port, metrics_port = free_port(), free_port()
+    environment = {**os.environ, "RUN_DIR": str(folder / "run"), "PROGRAM": str(PROGRAM),
+                   "FCGI_WEBAPP_METRICS_FILE": str(folder / "counters")}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execvpe("make", ["make", "-s", "run", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}",
+                            f"BUILD={os.environ.get('BUILD', 'build')}"], environment)
+    output = []
+    reader = threading.Thread(target=lambda: read_all(terminal, output), daemon=True)
+    reader.start()
+
+    def answers():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+    wait_for(answers, 60, lambda: b"".join(output).decode())
+    left = descendants(pid)
+    os.write(terminal, b"\x03")
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == 0, b"".join(output).decode()
+    wait_for(lambda: not any(exists(child) for child in left), what="the end of all")
+    assert not list((folder / "run").glob("*.sock"))
+
+
+def read_all(terminal, output):
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            output.append(chunk)
+
+
+def descendants(pid):
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
