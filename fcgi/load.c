@@ -83,20 +83,20 @@ load_parse_cpu(struct load *load, const char *text, const struct cgroup *cgroup,
 	return 0;
 }
 
+/* A double, so that more than 64 bits hold is still more than the limit. */
 static int
-parse_size(const char *suffix, double number, uint64_t *bytes)
+parse_size(const char *suffix, double number, double *bytes)
 {
 	static const char units[] = "KMGT";
 	const char *unit = *suffix ? strchr(units, *suffix) : NULL;
 
-	if (*suffix == '\0') {
-		*bytes = (uint64_t)number;
+	*bytes = number;
+	if (*suffix == '\0')
 		return 0;
-	}
 	if (!unit || (suffix[1] && strcmp(suffix + 1, "iB") != 0 &&
 			 strcmp(suffix + 1, "i") != 0))
 		return -EINVAL;
-	*bytes = (uint64_t)(number * pow(1024, (double)(unit - units + 1)));
+	*bytes = number * pow(1024, (double)(unit - units + 1));
 	return 0;
 }
 
@@ -107,6 +107,7 @@ load_parse_memory(struct load *load, const char *text,
 	double limit = (double)cgroup->memory_limit_bytes;
 	const char *suffix;
 	double number;
+	double bytes;
 
 	if (split_number(text, &number, &suffix) < 0)
 		return refuse(problem, size,
@@ -129,16 +130,17 @@ load_parse_memory(struct load *load, const char *text,
 		load->memory_target = (uint64_t)(limit * number / 100);
 		return 0;
 	}
-	if (parse_size(suffix, number, &load->memory_bytes) < 0)
+	if (parse_size(suffix, number, &bytes) < 0)
 		return refuse(problem, size,
 		    "The memory must be a percentage of the limit such as 95%, "
 		    "or a size such as 64M.");
-	if ((double)load->memory_bytes >
+	if (bytes >
 	    limit * (cgroup->memory_limited ? LOAD_MEMORY_PERCENT_MAX : 90) /
 		100)
 		return refuse(problem, size,
 		    "The memory must be at most 150% of the limit, or 90% of "
 		    "the machine's memory where there is no limit.");
+	load->memory_bytes = (uint64_t)bytes;
 	return 0;
 }
 
