@@ -32,13 +32,14 @@ parse(struct options *options, enum command command, int argc, char **argv)
 static int
 run_serve(int argc, char **argv)
 {
-	struct store_catalog *catalog = counters_catalog();
+	struct store_catalog *catalog;
 	struct options options;
 	int parsed = parse(&options, COMMAND_SERVE, argc, argv);
 	int status;
 
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
+	catalog = counters_catalog();
 	status = catalog ? pool_run(&options, catalog) : 1;
 	catalog_free(catalog);
 	return status;
@@ -47,7 +48,7 @@ run_serve(int argc, char **argv)
 static int
 run_metrics(int argc, char **argv)
 {
-	struct store_catalog *catalog = counters_catalog();
+	struct store_catalog *catalog;
 	struct exposition_source source = {.queue_fd = -1, .root = ""};
 	struct options options;
 	struct store store;
@@ -58,6 +59,7 @@ run_metrics(int argc, char **argv)
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
 	log_configure(LOG_INFO, LOG_TEXT);
+	catalog = counters_catalog();
 	if (!catalog || store_read(&store, options.metrics_file, catalog,
 			    &source.alive) < 0)
 		return 1;

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import PROGRAM, ROOT, children, exists, free_port, run_program, short_folder, wait_for
+from conftest import PROGRAM, ROOT, children, exists, free_port, name_of, run_program, short_folder, wait_for
 
 
 @pytest.fixture
@@ -187,9 +187,10 @@ def test_make_run_takes_ports_and_workers(folder):
     try:
         def answers():
             assert run.poll() is None, run.stdout.read()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0 and probe.connect_ex(("127.0.0.1", metrics_port)) != 0
+            return is_open(port) and is_open(metrics_port)
         wait_for(answers, 60)
+        names = [name_of(pid) for pid in descendants(run.pid)]
+        assert names.count("worker") == 3
     finally:
         os.killpg(run.pid, signal.SIGINT)
     run.wait(40)
@@ -208,16 +209,18 @@ def test_ctrl_c_on_a_terminal_ends_make_run_with_exit_0(folder):
     reader = threading.Thread(target=lambda: read_all(terminal, output), daemon=True)
     reader.start()
 
-    def answers():
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-    wait_for(answers, 60, lambda: b"".join(output).decode())
+    wait_for(lambda: is_open(port), 60, lambda: b"".join(output).decode())
     left = descendants(pid)
     os.write(terminal, b"\x03")
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert status == 0, b"".join(output).decode()
     wait_for(lambda: not any(exists(child) for child in left), what="the end of all")
     assert not list((folder / "run").glob("*.sock"))
+
+
+def is_open(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def read_all(terminal, output):
