@@ -98,6 +98,8 @@ accept_request(struct connection *connection)
 		return CONNECTION_CLOSED;
 	}
 	/* Closing is ours: libfcgi's would wait up to 2 s for the peer. */
+	if (!connection->fcgi.keepConnection)
+		connection->close_after = true;
 	connection->fcgi.keepConnection = 1;
 	return CONNECTION_REQUEST;
 }
