@@ -112,22 +112,24 @@ class Stack:
         return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in json.loads(get(self.url["alertmanager"] + "/api/v2/alerts")[1])}
 
     def processes(self, *words):
-        """The pids below this stack whose command line has all the words."""
-        parents, commands = {}, {}
+        """The pids below this stack whose command line has all the words: parents first, then by age (pids wrap around)."""
+        parents, started, commands = {}, {}, {}
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(") ", 1)[1].split()[1])
+                fields = (folder / "stat").read_text().rsplit(") ", 1)[1].split()
                 commands[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                parents[int(folder.name)], started[int(folder.name)] = int(fields[1]), int(fields[19])
             except (OSError, ValueError):
                 continue
 
-        def ours(pid):
-            while pid > 1:
-                if pid == self.process.pid:
-                    return True
-                pid = parents.get(pid, 0)
-            return False
-        return sorted(pid for pid in parents if pid != self.process.pid and all(word in commands[pid] for word in words) and ours(pid))
+        def depth(pid):
+            """How far below the stack; 0 where it is not below it."""
+            steps = 0
+            while pid > 1 and pid != self.process.pid:
+                pid, steps = parents.get(pid, 0), steps + 1
+            return steps if pid == self.process.pid else 0
+        return sorted((pid for pid in parents if all(word in commands[pid] for word in words) and depth(pid)),
+                      key=lambda pid: (depth(pid), started[pid], pid))
 
     def signal(self, number, *words):
         pids = self.processes(*words)
