@@ -1,0 +1,183 @@
+"""A Prometheus that scrapes the real service, and samples of what only a cluster has."""
+
+import http.server
+import importlib.machinery
+import importlib.util
+import json
+import pathlib
+import re
+import shutil
+import signal
+import string
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MONITORING = ROOT / "monitoring"
+SAMPLES = pathlib.Path(__file__).parent / "samples"
+DASHBOARD = json.loads((MONITORING / "grafana/dashboards/fcgi-webapp.json").read_text())
+
+
+def load_module(name, path):
+    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
+stack = load_module("stack", ROOT / "scripts" / "stack")
+wait_for = harness.wait_for
+
+
+def panels():
+    """Every panel that asks something, in folded rows too."""
+    for panel in DASHBOARD["panels"]:
+        yield from panel.get("panels", [])
+        if panel["type"] != "row":
+            yield panel
+
+
+class Recorded(http.server.BaseHTTPRequestHandler):
+    """A file of samples; counters grow by a hundredth at each scrape, as if something went on."""
+
+    scrapes = {}
+
+    def do_GET(self):
+        text = (SAMPLES / (self.path.strip("/") + ".txt")).read_text()
+        self.scrapes[self.path] = self.scrapes.get(self.path, 0) + 1
+        counters = set(re.findall(r"# TYPE (\S+) counter", text))
+
+        def grow(line):
+            name = re.match(r"\w+", line)
+            if not name or name[0] not in counters:
+                return line
+            labels, _, value = line.rpartition(" ")
+            return "%s %r" % (labels, float(value) * (1 + self.scrapes[self.path] / 100))
+
+        body = "\n".join(map(grow, text.splitlines())).encode() + b"\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Prometheus:
+    def __init__(self, port):
+        self.url = "http://127.0.0.1:%d" % port
+
+    def ask(self, path, **parameters):
+        try:
+            with urllib.request.urlopen(self.url + path + "?" + urllib.parse.urlencode(parameters, doseq=True), timeout=20) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError("%s: %s" % (parameters, error.read().decode())) from None
+
+    def instant(self, query):
+        return self.ask("/api/v1/query", query=query)["result"]
+
+    def range(self, query, seconds=120):
+        now = time.time()
+        return self.ask("/api/v1/query_range", query=query, start=now - seconds, end=now, step=2)["result"]
+
+
+def child(folder, name, *command):
+    with (folder / (name + ".log")).open("wb") as log:
+        return subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def configure(folder, addresses, samples):
+    """local.yml as it is shipped, at twenty times its speed, and the samples beside it."""
+    text = string.Template((MONITORING / "prometheus" / "local.yml").read_text()).substitute(addresses)
+    text = re.sub(r"(scrape_interval|evaluation_interval): 10s", r"\1: 500ms", text).replace("scrape_timeout: 8s", "scrape_timeout: 500ms")
+    for name in ("cadvisor", "kube-state-metrics"):
+        text += "\n  - job_name: %s\n    honor_labels: true\n    metrics_path: /%s\n    static_configs:\n      - targets: [%s]\n" % (name, name, samples)
+    (folder / "prometheus.yml").write_text(text)
+    shutil.copytree(MONITORING / "prometheus" / "rules", folder / "rules")
+    (folder / "webhook").write_text("http://127.0.0.1:1/nobody")
+    (folder / "alertmanager.yml").write_text(
+        "route: {receiver: slack, group_wait: 1s}\n"
+        "receivers: [{name: slack, slack_configs: [{channel: '#none', api_url_file: %s}]}]\n" % (folder / "webhook"))
+
+
+def exercise(service):
+    """Something for every panel: traffic, errors, crashes, load, a restart."""
+    for path in ("/", "/bye", "/health", "/status/500", "/status/404", "/nowhere", "/delay/0.05"):
+        for _ in range(5):
+            service.get(path)
+    service.stop(signal.SIGTERM)
+    service.start()
+    service.request("POST", "/riseload?seconds=300&load=1.5")
+    for _ in range(4):
+        service.request("POST", "/crash")
+
+
+@pytest.fixture(scope="session")
+def is_limited():
+    """Whether the service could be given a CPU limit on this machine."""
+    return stack.Limits("0.2", "268435456")
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory, is_limited):
+    folder = tmp_path_factory.mktemp("prometheus")
+    enter = is_limited.prepare()
+    program = folder / "limited"
+    program.write_text('#!/bin/sh\nset -eu\n%s "%s" "$@"\n' % (enter or "exec", harness.PROGRAM))
+    program.chmod(0o755)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    children = []
+    try:
+        with harness.running(WORKERS=2, PROGRAM=program) as service:
+            port = {name: harness.free_port() for name in ("PROMETHEUS", "ALERTMANAGER", "NGINX_EXPORTER")}
+            addresses = {name: "127.0.0.1:%d" % number for name, number in port.items()}
+            addresses["METRICS"] = "127.0.0.1:%d" % service.metrics_port
+            configure(folder, addresses, "127.0.0.1:%d" % server.server_port)
+            children += [
+                child(folder, "exporter", "prometheus-nginx-exporter", "--nginx.scrape-uri=http://%s/nginx_status" % addresses["METRICS"],
+                      "--web.listen-address=" + addresses["NGINX_EXPORTER"]),
+                child(folder, "alertmanager", "prometheus-alertmanager", "--config.file=%s" % (folder / "alertmanager.yml"),
+                      "--storage.path=%s" % (folder / "alertmanager"), "--web.listen-address=" + addresses["ALERTMANAGER"],
+                      "--cluster.listen-address="),
+                child(folder, "prometheus", "prometheus", "--config.file=%s" % (folder / "prometheus.yml"),
+                      "--storage.tsdb.path=%s" % (folder / "data"), "--web.listen-address=" + addresses["PROMETHEUS"])]
+            started = Prometheus(port["PROMETHEUS"])
+            wait_for(lambda: answers(started), 30, (folder / "prometheus.log").read_text)
+            exercise(service)
+            yield Steady(started, service)
+    finally:
+        for process in children:
+            process.terminate()
+            process.wait(20)
+        server.shutdown()
+        is_limited.remove()
+
+
+def answers(prometheus):
+    try:
+        return len(prometheus.instant("up == 1")) == 6
+    except (OSError, AssertionError):  # not yet
+        return False
+
+
+class Steady:
+    """Prometheus, and a little traffic until it is asked no more."""
+
+    def __init__(self, prometheus, service):
+        self.instant, self.range, self.ask = prometheus.instant, prometheus.range, prometheus.ask
+        self.service = service
+
+    def traffic(self):
+        for path in ("/", "/bye", "/health", "/status/500", "/riseload?seconds=0"):
+            self.service.get(path)
