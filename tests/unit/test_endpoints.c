@@ -23,6 +23,7 @@ static struct options options;
 static struct service service = {&options, &store, -1, -1};
 static struct request request;
 static struct response response;
+static int endpoint; /* that the latest answer is counted under */
 static int asked[2]; /* what the master is asked for */
 
 static int
@@ -67,7 +68,7 @@ ask_with(int (*dispatch)(struct request *, struct response *),
 	    .body = "",
 	    .gateway_status = request.gateway_status,
 	    .service = &service};
-	dispatch(&request, &response);
+	endpoint = dispatch(&request, &response);
 	return response.status;
 }
 
@@ -307,9 +308,7 @@ a_bad_load_is_a_400_and_nobody_is_asked(void **state)
 	    "seconds=-1", "seconds=x", "seconds=", "load=x", "load=11",
 	    "load=-1", "memory=x", "memory=151%25", "load=0", "load=0&memory=0",
 	    "load=0&memory=0%25", "sconds=5", "seconds=5&x=1", "load=1%",
-	    "load=1%00",
-	    "load=0.00000000000000000000000000000000000000000000000000000000000"
-	    "00000000001"};
+	    "load=1%00", "load=0.000000000000000000000000000000000001"};
 	struct load load;
 
 	(void)state;
@@ -443,8 +442,7 @@ the_observer_serves_nothing_else(void **state)
 	assert_int_equal(ask_with(observer_dispatch, METHOD_GET, "/", ""), 404);
 	assert_int_equal(
 	    ask_with(observer_dispatch, METHOD_POST, "/metrics", ""), 404);
-	assert_int_equal(
-	    observer_dispatch(&request, &response), ENDPOINT_UNCOUNTED);
+	assert_int_equal(endpoint, ENDPOINT_UNCOUNTED);
 }
 
 static void
@@ -461,9 +459,7 @@ the_observer_answers_for_a_pool_that_did_not(void **state)
 		assert_string_equal(
 		    response.content_type, "application/problem+json");
 		/* counted under the route that was asked for */
-		response_release(&response);
-		assert_int_equal(
-		    observer_dispatch(&request, &response), ENDPOINT_health);
+		assert_int_equal(endpoint, ENDPOINT_health);
 	}
 }
 

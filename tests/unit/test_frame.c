@@ -427,9 +427,7 @@ static void
 garbage_is_refused(void **state)
 {
 	static const char *const garbage[] = {"GET / HTTP/1.1\r\n\r\n",
-	    "\n\n\n\n\n\n\n\n",
-	    "\377\377\377\377\377"
-	    "\377\377\377"};
+	    "\n\n\n\n\n\n\n\n", "\377\377\377\377\377\377\377\377"};
 	size_t length;
 
 	(void)state;
