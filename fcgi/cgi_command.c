@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cgi.h"
+#include "clock.h"
 #include "counters.h"
 #include "log.h"
 #include "metrics/catalog.h"
@@ -19,15 +20,6 @@
 #include "service.h"
 
 enum { BODY_MAX = 64 << 10, HEAD_SIZE = 1024 };
-
-static int64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 /* The body, up to BODY_MAX; the caller frees it. */
 static char *
@@ -77,7 +69,7 @@ cgi_command(void)
 	struct counters_request count = {.queue_ns = -1};
 	struct response response;
 	struct request request;
-	int64_t started = now_ns();
+	int64_t started = clock_now();
 	bool can_count;
 	char *body;
 
@@ -102,7 +94,7 @@ cgi_command(void)
 	    can_count) {
 		count.method = request.method;
 		count.status = response.status;
-		count.duration_ns = now_ns() - started;
+		count.duration_ns = clock_now() - started;
 		count.body_bytes =
 		    request.method == METHOD_HEAD ? 0 : response.body_length;
 		counters_count_shared(&store, &count);

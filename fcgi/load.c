@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "request.h"
 
-static const int64_t NS = 1000000000;
 static const int64_t SLICE_NS = 10000000;
 /* What a thread up to the limit may have to make up for. */
 static const int64_t DEBT_MAX_NS = 500000000;
@@ -146,19 +146,11 @@ load_parse_memory(struct load *load, const char *text,
 
 /* --- burning ----------------------------------------------------------- */
 
-static int64_t
-clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * NS + now.tv_nsec;
-}
-
 static void
 sleep_until(int64_t when)
 {
-	struct timespec at = {when / NS, when % NS};
+	struct timespec at = {
+	    when / CLOCK_NS_PER_SECOND, when % CLOCK_NS_PER_SECOND};
 
 	while (
 	    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
@@ -178,8 +170,8 @@ spin(int64_t cpu_until, int64_t until)
 {
 	volatile unsigned sink = 0; /* volatile: the work is not left out */
 
-	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < cpu_until &&
-	       clock_ns(CLOCK_MONOTONIC) < until)
+	while (clock_read(CLOCK_THREAD_CPUTIME_ID) < cpu_until &&
+	       clock_now() < until)
 		while (++sink % 2000 != 0)
 			;
 }
@@ -190,13 +182,13 @@ burn_cpu(void *argument)
 	const struct burner *burner = argument;
 	double slice = (double)SLICE_NS;
 	int64_t want = (int64_t)(burner->share * slice);
-	int64_t until = clock_ns(CLOCK_MONOTONIC);
+	int64_t until = clock_now();
 	int64_t began = until;
 	int64_t used = 0;
 	int64_t given_up = 0;
 
 	while (until < burner->end) {
-		int64_t now = clock_ns(CLOCK_MONOTONIC);
+		int64_t now = clock_now();
 		int64_t owed =
 		    (int64_t)(burner->floor * (double)(now - began)) - used -
 		    given_up;
@@ -207,9 +199,9 @@ burn_cpu(void *argument)
 		}
 		until = now + SLICE_NS;
 		spin(used + want + owed, until);
-		if (clock_ns(CLOCK_MONOTONIC) < until)
+		if (clock_now() < until)
 			sleep_until(until);
-		used = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		used = clock_read(CLOCK_THREAD_CPUTIME_ID);
 	}
 	return NULL;
 }
@@ -311,8 +303,9 @@ volunteer(void)
 _Noreturn void
 load_burn(const struct load *load)
 {
-	struct burner burner = {.end = clock_ns(CLOCK_MONOTONIC) +
-				       (int64_t)(load->seconds * (double)NS)};
+	struct burner burner = {
+	    .end = clock_now() +
+		   (int64_t)(load->seconds * (double)CLOCK_NS_PER_SECOND)};
 	struct hoard hoard = {0};
 	sigset_t none;
 
@@ -324,8 +317,8 @@ load_burn(const struct load *load)
 	volunteer();
 	if (load->cpu_cores > 0 && start_cpu(load, &burner) < 0)
 		exit(1);
-	while (clock_ns(CLOCK_MONOTONIC) < burner.end) {
-		int64_t next = clock_ns(CLOCK_MONOTONIC) + NS / 4;
+	while (clock_now() < burner.end) {
+		int64_t next = clock_now() + CLOCK_NS_PER_SECOND / 4;
 
 		if (hold_memory(load, &hoard) < 0)
 			exit(1);
@@ -413,7 +406,7 @@ show(const struct sample *sample, bool terminal, bool colours, bool first)
 static bool
 wait_child(pid_t child, int *status, int64_t until)
 {
-	while (!stop_signal && clock_ns(CLOCK_MONOTONIC) < until) {
+	while (!stop_signal && clock_now() < until) {
 		struct timespec step = {0, 50000000};
 
 		if (waitpid(child, status, WNOHANG) == child)
@@ -428,7 +421,7 @@ watch_child(const struct load *load, pid_t child, int *status, bool quiet)
 {
 	bool terminal = isatty(STDOUT_FILENO) == 1;
 	bool colours = terminal && !getenv("NO_COLOR");
-	int64_t start = clock_ns(CLOCK_MONOTONIC);
+	int64_t start = clock_now();
 	int64_t last = start;
 	bool first = true;
 	struct cgroup before;
@@ -439,9 +432,10 @@ watch_child(const struct load *load, pid_t child, int *status, bool quiet)
 		struct sample sample;
 		int64_t now;
 
-		if (wait_child(child, status, last + NS) || stop_signal)
+		if (wait_child(child, status, last + CLOCK_NS_PER_SECOND) ||
+		    stop_signal)
 			return;
-		now = clock_ns(CLOCK_MONOTONIC);
+		now = clock_now();
 		cgroup_read("", &after);
 		sample = compare(&before, &after, (double)(now - last) / 1e9,
 		    load->seconds - (double)(now - start) / 1e9);

@@ -61,8 +61,10 @@ run_metrics(int argc, char **argv)
 	log_configure(LOG_INFO, LOG_TEXT);
 	catalog = counters_catalog();
 	if (!catalog || store_read(&store, options.metrics_file, catalog,
-			    &source.alive) < 0)
+			    &source.alive) < 0) {
+		catalog_free(catalog);
 		return 1;
+	}
 	source.store = &store;
 	source.queue_fd = queue_open();
 	text = exposition_render(

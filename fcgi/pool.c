@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "counters.h"
 #include "listener.h"
 #include "load.h"
@@ -41,7 +42,6 @@ enum { FAILURES_MAX = 10 };
 static const int64_t BACKOFF_NS = 100000000;
 static const int64_t BACKOFF_MAX_NS = 5000000000;
 static const int64_t GIVE_UP_NS = 60000000000;
-static const int64_t NS_PER_SECOND = 1000000000;
 
 /* One child: a worker, or the observer, by the slot it counts in. */
 struct child {
@@ -77,15 +77,6 @@ struct pool {
 	int exit_status;
 	bool is_done;
 };
-
-static int64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
-}
 
 static int64_t
 seconds_ns(double seconds)
@@ -154,7 +145,7 @@ start(struct pool *pool, struct child *child)
 	if (child->pid < 0) {
 		log_text(LOG_ERROR, "cannot fork: %s", strerror(errno));
 		child->pid = 0;
-		child->start_at = now_ns() + NS_PER_SECOND;
+		child->start_at = clock_now() + CLOCK_NS_PER_SECOND;
 		return;
 	}
 	state->pid = child->pid;
@@ -194,7 +185,7 @@ give_up(struct pool *pool)
 	log_text(LOG_ERROR,
 	    "giving up: %d workers died within %lld s before they served "
 	    "anything; the lines above say how",
-	    FAILURES_MAX, (long long)(GIVE_UP_NS / NS_PER_SECOND));
+	    FAILURES_MAX, (long long)(GIVE_UP_NS / CLOCK_NS_PER_SECOND));
 	pool->exit_status = 1;
 	pool->is_done = true;
 }
@@ -203,7 +194,7 @@ give_up(struct pool *pool)
 static void
 schedule(struct pool *pool, struct child *child, bool crashed, bool served)
 {
-	int64_t now = now_ns();
+	int64_t now = clock_now();
 	int64_t wait;
 
 	child->start_at = now;
@@ -284,7 +275,8 @@ reap(struct pool *pool)
 		if (!child)
 			continue;
 		if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
-			child->stopped_at = WIFSTOPPED(status) ? now_ns() : 0;
+			child->stopped_at =
+			    WIFSTOPPED(status) ? clock_now() : 0;
 			store_state(&pool->store, child->slot)->stopped =
 			    WIFSTOPPED(status);
 		} else {
@@ -470,7 +462,7 @@ check_drain(struct pool *pool, int64_t now)
 static void
 tick(struct pool *pool)
 {
-	int64_t now = now_ns();
+	int64_t now = clock_now();
 
 	check_deadline(pool, &pool->observer, now);
 	start_due(pool, &pool->observer, now);
@@ -492,7 +484,7 @@ drain(struct pool *pool)
 	if (pool->drain_by)
 		return;
 	log_text(LOG_INFO, "draining");
-	pool->drain_by = now_ns() + seconds_ns(pool->options->drain_timeout);
+	pool->drain_by = clock_now() + seconds_ns(pool->options->drain_timeout);
 	store_state(&pool->store, STORE_MASTER)->draining = 1;
 	/* First the name, so that the workers can empty the queue. */
 	unlink(pool->options->socket);
@@ -587,7 +579,6 @@ static int
 open_store(struct pool *pool, const struct store_catalog *catalog)
 {
 	struct store_state *state;
-	struct timespec now;
 	int error = store_open(&pool->store, pool->options->metrics_file,
 	    catalog, pool->worker_count);
 
@@ -596,10 +587,9 @@ open_store(struct pool *pool, const struct store_catalog *catalog)
 	counters_declare(&pool->store);
 	log_count_dropped(
 	    &store_cells(&pool->store, STORE_MASTER)[CATALOG_LOG_DROPPED]);
-	clock_gettime(CLOCK_REALTIME, &now);
 	state = store_state(&pool->store, STORE_MASTER);
 	state->pid = getpid();
-	state->started = now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+	state->started = clock_wall();
 	count(pool, CATALOG_STARTS);
 	return 0;
 }
@@ -639,7 +629,7 @@ open_all(struct pool *pool, const struct store_catalog *catalog)
 static void
 end_children(struct pool *pool)
 {
-	int64_t patience = now_ns() + NS_PER_SECOND;
+	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
 	bool is_killed = false;
 	pid_t pid;
 
@@ -651,7 +641,7 @@ end_children(struct pool *pool)
 
 		if (pid > 0)
 			continue;
-		if (!is_killed && now_ns() > patience) {
+		if (!is_killed && clock_now() > patience) {
 			kill_children(pool, SIGKILL);
 			if (pool->observer.pid)
 				kill(pool->observer.pid, SIGKILL);

@@ -24,6 +24,7 @@
 #include <json-c/json.h>
 
 #include "cgi.h"
+#include "clock.h"
 #include "connection.h"
 #include "counters.h"
 #include "log.h"
@@ -38,9 +39,6 @@ enum {
 	EVENTS = 64,
 	HEAD_SIZE = 1024,
 };
-
-static const int64_t NS_PER_MS = 1000000;
-static const int64_t NS_PER_SECOND = 1000000000;
 
 /* How long half a request may stay half. */
 static const int64_t PARTIAL_NS = 5000000000;
@@ -88,15 +86,6 @@ struct worker {
 	struct peers partial; /* the next due first, as in the next */
 	struct peers parked;
 };
-
-static int64_t
-clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
-}
 
 static void
 watch(const struct worker *worker, int operation, struct peer *peer,
@@ -192,7 +181,7 @@ finish(struct worker *worker, struct peer *peer)
 	result = connection_respond(&peer->connection, head, head_length,
 	    response->body, peer->count.body_bytes);
 	peer->count.status = response->status;
-	peer->count.duration_ns = clock_ns(CLOCK_MONOTONIC) - peer->started;
+	peer->count.duration_ns = clock_now() - peer->started;
 	response_release(response);
 	if (result >= 0) {
 		counters_count(worker->config->service->store,
@@ -209,7 +198,7 @@ static void
 serve(struct worker *worker, struct peer *peer)
 {
 	struct request request;
-	int64_t now = clock_ns(CLOCK_MONOTONIC);
+	int64_t now = clock_now();
 
 	cgi_parse(peer->connection.fcgi.envp, &request);
 	request.service = worker->config->service;
@@ -222,7 +211,7 @@ serve(struct worker *worker, struct peer *peer)
 	peer->count.method = request.method;
 	peer->count.queue_ns = -1;
 	if (request.received_ns) {
-		int64_t waited = clock_ns(CLOCK_REALTIME) - request.received_ns;
+		int64_t waited = clock_wall() - request.received_ns;
 
 		peer->count.queue_ns = waited > 0 ? waited : 0;
 	}
@@ -255,8 +244,7 @@ receive(struct worker *worker, struct peer *peer)
 	case CONNECTION_PARTIAL:
 		if (peer->stage == PARTIAL)
 			return;
-		move(worker, peer, PARTIAL,
-		    clock_ns(CLOCK_MONOTONIC) + PARTIAL_NS);
+		move(worker, peer, PARTIAL, clock_now() + PARTIAL_NS);
 		watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN | EPOLLET);
 		return;
 	case CONNECTION_REQUEST:
@@ -264,7 +252,7 @@ receive(struct worker *worker, struct peer *peer)
 	}
 	if (peer->stage == PARTIAL)
 		watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
-	now = clock_ns(CLOCK_MONOTONIC);
+	now = clock_now();
 	move(worker, peer, IDLE, now);
 	serve(worker, peer);
 }
@@ -274,7 +262,7 @@ static void
 resume(struct worker *worker, struct peer *peer)
 {
 	watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
-	move(worker, peer, IDLE, clock_ns(CLOCK_MONOTONIC));
+	move(worker, peer, IDLE, clock_now());
 	finish(worker, peer);
 }
 
@@ -305,7 +293,7 @@ static void
 pause_listening(struct worker *worker)
 {
 	stop_listening(worker);
-	worker->listen_again = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+	worker->listen_again = clock_now() + PATIENCE_NS;
 }
 
 /*
@@ -364,7 +352,7 @@ accept_peer(struct worker *worker)
 	if (connection_open(&peer->connection, fd) < 0)
 		return true;
 	response_init(&peer->response);
-	move(worker, peer, IDLE, clock_ns(CLOCK_MONOTONIC));
+	move(worker, peer, IDLE, clock_now());
 	worker->peer_count++;
 	atomic_store_explicit(&worker->state->connections,
 	    (int64_t)worker->peer_count, memory_order_relaxed);
@@ -391,7 +379,7 @@ drain(struct worker *worker, int exit_code)
 	while (
 	    store_state(store, STORE_MASTER)->draining && accept_peer(worker))
 		worker->is_patient = false;
-	worker->drain_started = clock_ns(CLOCK_MONOTONIC);
+	worker->drain_started = clock_now();
 	worker->exit_code = exit_code;
 	stop_listening(worker);
 }
@@ -462,8 +450,10 @@ next_timeout(const struct worker *worker)
 		due = earlier(due, worker->drain_started + LINGER_NS);
 	if (due == INT64_MAX)
 		return -1;
-	now = clock_ns(CLOCK_MONOTONIC);
-	return due <= now ? 0 : (int)((due - now + NS_PER_MS - 1) / NS_PER_MS);
+	now = clock_now();
+	return due <= now
+		   ? 0
+		   : (int)((due - now + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS);
 }
 
 /* Do what is due. */
@@ -476,7 +466,7 @@ run_timers(struct worker *worker)
 	if (TAILQ_EMPTY(&worker->partial) && TAILQ_EMPTY(&worker->parked) &&
 	    !worker->listen_again)
 		return;
-	now = clock_ns(CLOCK_MONOTONIC);
+	now = clock_now();
 	while ((peer = TAILQ_FIRST(&worker->parked)) && peer->due <= now)
 		resume(worker, peer);
 	while ((peer = TAILQ_FIRST(&worker->partial)) && peer->due <= now)
@@ -510,8 +500,7 @@ is_done(struct worker *worker)
 	if (max > 0 && worker->served >= max)
 		drain(worker, WORKER_RECYCLED);
 	return worker->is_leaving ||
-	       (worker->drain_started &&
-		   drain_step(worker, clock_ns(CLOCK_MONOTONIC)));
+	       (worker->drain_started && drain_step(worker, clock_now()));
 }
 
 static int

@@ -7,6 +7,7 @@
 
 #include <json-c/json.h>
 
+#include "clock.h"
 #include "metrics/catalog.h"
 #include "metrics/cgroup.h"
 #include "metrics/store.h"
@@ -138,19 +139,15 @@ endpoint_live(const struct request *request, struct response *response)
 	const struct store_state *master = store_state(store, STORE_MASTER);
 	struct json_object *live = json_object_new_object();
 	struct json_object *requests;
-	struct timespec now;
+	double now = (double)clock_wall() / 1e9;
 	struct cgroup cgroup;
 	uint64_t total = 0;
 	uint64_t errors = 0;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	cgroup_read("", &cgroup);
 	requests = describe_requests(store, &total, &errors);
-	add_double(
-	    live, "time", (double)now.tv_sec + (double)now.tv_nsec / 1e9);
-	add_double(live, "uptime_seconds",
-	    (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
-		(double)master->started / 1e9);
+	add_double(live, "time", now);
+	add_double(live, "uptime_seconds", now - (double)master->started / 1e9);
 	add_number(live, "starts", store_sum(store, CATALOG_STARTS));
 	json_object_object_add(live, "workers", describe_workers(store));
 	json_object_object_add(live, "requests", requests);

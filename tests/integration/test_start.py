@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 import pty
 import shutil
 import signal
@@ -179,10 +178,9 @@ def test_every_option_is_an_environment_variable_too(own_service):
 
 def test_make_run_takes_ports_and_workers(folder):
     port, metrics_port = free_port(), free_port()
-    copy = pathlib.Path(os.environ.get("BUILD", "build"))
     run = subprocess.Popen(["make", "-s", "run", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}", "WORKERS=3",
-                            f"BUILD={copy}"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           env={**os.environ, "RUN_DIR": str(folder), "PROGRAM": str(PROGRAM),
+                            "BUILD=build"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           env={**os.environ, "RUN_DIR": str(folder),
                                 "FCGI_WEBAPP_METRICS_FILE": str(folder / "counters")}, start_new_session=True)
     try:
         def answers():
@@ -198,13 +196,12 @@ def test_make_run_takes_ports_and_workers(folder):
 
 def test_ctrl_c_on_a_terminal_ends_make_run_with_exit_0(folder):
     port, metrics_port = free_port(), free_port()
-    environment = {**os.environ, "RUN_DIR": str(folder / "run"), "PROGRAM": str(PROGRAM),
+    environment = {**os.environ, "RUN_DIR": str(folder / "run"),
                    "FCGI_WEBAPP_METRICS_FILE": str(folder / "counters")}
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
-        os.execvpe("make", ["make", "-s", "run", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}",
-                            f"BUILD={os.environ.get('BUILD', 'build')}"], environment)
+        os.execvpe("make", ["make", "-s", "run", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}", "BUILD=build"], environment)
     output = []
     reader = threading.Thread(target=lambda: read_all(terminal, output), daemon=True)
     reader.start()
