@@ -74,7 +74,7 @@ class Stack:
             except AssertionError:
                 self.stop()
                 raise
-        self.limited = "(cgroup" in self.output() or "(systemd" in self.output()
+        self.limited = " bytes of memory (cgroup" in self.output()
 
     def output(self):
         return (self.folder / "output").read_text()
