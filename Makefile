@@ -198,8 +198,9 @@ image: ## the container image, with docker, podman or buildah
 base-image: ## the image's base, from Debian packages, where no registry is reached
 	@scripts/base-image
 
-test-image: image ## the image and the pod, run for real
+test-image: ## the image and the pod, built and run for real
 	@scripts/deps test
+	@scripts/engine >/dev/null 2>&1 || scripts/deps image
 	@scripts/test image
 
 manifests: ## k8s/: the ConfigMaps from monitoring/, the image's tag from VERSION

@@ -1,4 +1,4 @@
-"""The image that `make image` has built, and containers of it that go when the test ends."""
+"""The image that `make image` builds, and containers of it that go when the test ends."""
 
 import json
 import os
@@ -60,15 +60,16 @@ def samples(text):
     return {k: float(v) for k, v in (line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#")}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def image():
-    """The image; without an engine that works, all tests are skipped and say so."""
+    """Builds the image; where no engine works, or nothing runs, the tests that need it are skipped and say so."""
     name = engine(check=False)
     if name.returncode != 0:
         pytest.skip(name.stderr.strip())
     if name.stdout.strip() == "buildah":
         pytest.skip("buildah builds images; running one takes docker or podman")
-    assert engine("image", "inspect", IMAGE, check=False).returncode == 0, f"{IMAGE} is not there: make image"
+    made = subprocess.run(["make", "image"], cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
+    assert made.returncode == 0, made.stdout[-5000:] + made.stderr[-5000:]
     probe = engine("run", "--rm", "--network=host", "--entrypoint=true", IMAGE, check=False)
     if probe.returncode != 0:
         pytest.skip(f"no container starts on this machine: {probe.stderr.strip()}")
@@ -126,7 +127,7 @@ class Container:
 
 
 @pytest.fixture
-def start():
+def start(image):
     """Starts containers: start(*options, command=[...])."""
     containers = []
 

@@ -4,7 +4,9 @@ import json
 import re
 
 import pytest
-from conftest import BASE, IMAGE, ROOT, VERSION, engine
+from conftest import BASE, IMAGE, VERSION, engine
+
+pytestmark = pytest.mark.usefixtures("image")
 
 
 def inspect(name):
@@ -63,9 +65,3 @@ def test_the_numeric_user_the_labels_and_the_health_check_are_set():
     assert {"title", "description", "url", "licenses", "revision", "created"} <= labels.keys()
     health = inspect(IMAGE).get("Healthcheck") or config["Healthcheck"]  # podman, docker
     assert health["Test"] == ["CMD", "entrypoint", "health"]
-
-
-def test_the_context_of_the_build_holds_only_what_the_image_is_made_of():
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
-    assert "*" in lines, "everything is left out, but for what is named"
-    assert not [line for line in lines if line.startswith("!.")]

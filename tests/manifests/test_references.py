@@ -152,6 +152,8 @@ def test_grafana_finds_its_datasource_and_its_dashboards():
         folder = provider["options"]["path"].rstrip("/")
         for path in (ROOT / "monitoring/grafana/dashboards").glob("*.json"):
             assert f"{folder}/{path.name}" in files
+    environment = {e["name"]: e["value"] for e in grafana.containers[0]["env"]}
+    assert environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in files
     for datasource in monitoring("grafana/datasource.yml")["datasources"]:
         host, port = re.fullmatch(r"http://([\w.-]+):(\d+)/?", datasource["url"]).groups()
         assert host.split(".")[0] == "prometheus"
