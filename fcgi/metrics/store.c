@@ -277,11 +277,16 @@ open_locked(const char *path, bool *is_new)
 
 /* The header lock that CGI processes share. type: F_RDLCK or F_WRLCK. */
 static int
-lock_layout(int fd, short type)
+lock_layout(int fd, short type, const char *path)
 {
 	struct flock lock = {
 	    .l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
 
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (type == F_WRLCK)
+		log_text(LOG_WARNING,
+		    "waiting for CGI processes that count in %s", path);
 	return fcntl(fd, F_OFD_SETLKW, &lock) < 0 ? -errno : 0;
 }
 
@@ -312,14 +317,16 @@ quarantine(const char *path, const char *problem)
 
 /* Replace the file at path by a fresh one, with the counts of old if given. */
 static int
-replace(struct store *store, const char *path, unsigned slot_count,
+replace(struct store *store, const char *path, int fd, unsigned slot_count,
     const struct store *old)
 {
 	char new_path[PATH_MAX];
-	int error =
-	    make_fresh(store, path, slot_count, new_path, sizeof(new_path));
+	int error = lock_layout(fd, F_WRLCK, path);
 	long dropped;
 
+	if (!error)
+		error = make_fresh(
+		    store, path, slot_count, new_path, sizeof(new_path));
 	if (error)
 		return error;
 	if (old) {
@@ -358,7 +365,7 @@ migrate(struct store *store, const char *path, int fd, unsigned slot_count)
 	error = store_format_read_names(&names, old.map);
 	if (!error) {
 		old.catalog = &names.catalog;
-		error = replace(store, path, slot_count, &old);
+		error = replace(store, path, fd, slot_count, &old);
 		store_format_free_names(&names);
 	}
 	munmap(old.map, old.map_size);
@@ -395,11 +402,11 @@ adopt(struct store *store, const char *path, int fd, bool is_new,
 	int error;
 
 	if (is_new)
-		return replace(store, path, slot_count, NULL);
+		return replace(store, path, fd, slot_count, NULL);
 	if (problem) {
 		error = quarantine(path, problem);
 		if (!error)
-			error = replace(store, path, slot_count, NULL);
+			error = replace(store, path, fd, slot_count, NULL);
 		if (!error)
 			store_add(store_cells(store, STORE_MASTER),
 			    CATALOG_STORE_RECOVERIES, 1);
@@ -429,15 +436,11 @@ store_open(struct store *store, const char *path,
 	*store = (struct store){.catalog = catalog, .fd = -1};
 	if (fd < 0)
 		return fail(fd, path);
-	error = lock_layout(fd, F_WRLCK);
-	if (!error)
-		error = adopt(store, path, fd, is_new, STORE_WORKER + workers);
+	error = adopt(store, path, fd, is_new, STORE_WORKER + workers);
 	if (error && is_new)
 		unlink(path);
 	if (store->fd != fd) /* replaced, or failed */
 		close(fd);
-	else
-		lock_layout(fd, F_UNLCK);
 	if (error)
 		return fail(error, path);
 	store->is_owner = true;
@@ -477,7 +480,7 @@ store_attach(
 	*store = (struct store){.catalog = catalog, .fd = -1};
 	for (int i = 0; i < LOCK_WAIT; i++) {
 		int fd = open_regular(path, O_RDWR);
-		int error = fd < 0 ? fd : lock_layout(fd, F_RDLCK);
+		int error = fd < 0 ? fd : lock_layout(fd, F_RDLCK, path);
 
 		if (!error && !is_current(path, fd)) {
 			close(fd);
