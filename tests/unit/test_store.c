@@ -1540,8 +1540,24 @@ a_file_is_not_replaced_while_a_cgi_process_counts_in_it(void **state)
 		sched_yield();
 	assert_int_equal(support_finish(&cgi.holder), 0);
 	assert_int_equal(support_wait(pool), 0);
-	support_said();
+	assert_says(support_said(), "waiting for CGI processes");
 	store = open_pool(&catalog, 2);
+	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM + 5 + 7);
+	store_close(&store);
+}
+
+static void
+a_cgi_process_that_takes_its_time_does_not_keep_a_pool_from_starting(
+    void **state)
+{
+	struct pool cgi = {.catalog = &catalog};
+	struct store store;
+
+	(void)state;
+	make_counts();
+	support_start(&cgi.holder, attach_and_wait, &cgi);
+	store = open_pool(&catalog, 2); /* nothing is to be replaced */
+	assert_int_equal(support_finish(&cgi.holder), 0);
 	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM + 5 + 7);
 	store_close(&store);
 }
@@ -1729,6 +1745,8 @@ main(void)
 	    TEST(a_cgi_process_mends_a_damaged_file_where_no_pool_does),
 	    TEST(a_cgi_process_is_refused_what_a_pool_is_refused),
 	    TEST(a_file_is_not_replaced_while_a_cgi_process_counts_in_it),
+	    TEST(
+		a_cgi_process_that_takes_its_time_does_not_keep_a_pool_from_starting),
 	    TEST(reading_tells_whether_a_pool_is_alive),
 	    TEST(reading_a_damaged_file_says_so_and_changes_nothing),
 	    TEST(reading_another_versions_file_says_so_and_changes_nothing),
