@@ -10,7 +10,9 @@ from load import Load
 
 def processes(container):
     """pid -> (state, command line) of every process in it."""
-    script = "for d in /proc/[0-9]*; do echo \"${d#/proc/} $(sed 's/.*) \\(.\\).*/\\1/' $d/stat) $(tr '\\0' ' ' <$d/cmdline)\"; done 2>/dev/null"
+    script = r"""for d in /proc/[0-9]*; do
+        echo "${d#/proc/} $(sed "s/.*) \(.\).*/\1/" $d/stat) $(tr "\0" " " <$d/cmdline)"
+    done 2>/dev/null"""
     lines = [line.split(" ", 2) for line in container.exec("sh", "-c", script).stdout.splitlines()]
     return {int(pid): (state, command) for pid, state, command in lines}
 
@@ -129,8 +131,14 @@ def test_term_under_load_loses_no_request_and_exits_0(limited):
     assert len(counts["unanswered"]) - counts["kept_connection_closed"] <= 16
 
 
+def in_background(container, path):
+    """A request that is under way."""
+    command = ["curl", "-s", "-m", "20", f"http://127.0.0.1:{container.http}{path}"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def test_term_waits_for_the_answer_of_a_request_that_runs(limited):
-    with subprocess.Popen(["curl", "-s", "-m", "20", f"http://127.0.0.1:{limited.http}/delay/3"], stdout=subprocess.PIPE, text=True) as curl:
+    with in_background(limited, "/delay/3") as curl:
         wait_for(lambda: "Writing: 2" in get(limited.metrics, "/nginx_status")[1], "the request is there")
         limited.signal("TERM")
         assert limited.exit_code() == 0
@@ -139,7 +147,7 @@ def test_term_waits_for_the_answer_of_a_request_that_runs(limited):
 
 
 def test_int_stops_it_at_once(limited):
-    with subprocess.Popen(["curl", "-s", "-m", "20", f"http://127.0.0.1:{limited.http}/delay/15"], stdout=subprocess.DEVNULL):
+    with in_background(limited, "/delay/15"):
         wait_for(lambda: "Writing: 2" in get(limited.metrics, "/nginx_status")[1], "the request is there")
         started = time.monotonic()
         limited.signal("INT")
