@@ -167,6 +167,18 @@ note_failure(struct pool *pool, int64_t now)
 	return too_many;
 }
 
+/* Whether any worker that lives has served. */
+static bool
+is_serving(const struct pool *pool)
+{
+	for (unsigned i = 0; i < pool->worker_count; i++)
+		if (pool->workers[i].pid &&
+		    store_state(&pool->store, pool->workers[i].slot)->served >
+			0)
+			return true;
+	return false;
+}
+
 static enum catalog_cell
 exit_reason(const struct child *child, int status)
 {
@@ -205,7 +217,8 @@ schedule(struct pool *pool, struct child *child, bool crashed, bool served)
 	wait = BACKOFF_NS << (child->failures < 10 ? child->failures : 10);
 	child->failures++;
 	child->start_at = now + (wait < BACKOFF_MAX_NS ? wait : BACKOFF_MAX_NS);
-	if (note_failure(pool, now))
+	/* While others serve, somebody kills on purpose; nothing is broken. */
+	if (!is_serving(pool) && note_failure(pool, now))
 		give_up(pool);
 }
 

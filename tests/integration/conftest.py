@@ -37,11 +37,16 @@ def wait_for(condition, seconds=10, what="the condition"):
         time.sleep(0.01)
 
 
-def children(pid):
-    """The pids of a process's children."""
+def stat_of(pid):
+    """The fields of /proc/PID/stat behind the name: state, parent, ...; none for no such process."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []
+
+
+def children(pid):
+    """The pids of a process's children. (The kernel's own list of them skips some while others end.)"""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and stat_of(entry)[1:2] == [str(pid)]]
 
 
 def name_of(pid):
@@ -52,9 +57,7 @@ def name_of(pid):
 
 def exists(pid):
     """Whether the process lives; one that is dead but not reaped does not."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+    return stat_of(pid)[:1] not in ([], ["Z"])
 
 
 class Answer:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, ROOT, exists, run_program, wait_for
+from conftest import PROGRAM, ROOT, children, exists, name_of, run_program, wait_for
 
 sys.path.insert(0, str(ROOT / "tests"))
 from cgroups import Cgroup  # noqa: E402
@@ -118,25 +118,20 @@ def test_a_bad_amount_is_one_line_and_exit_2(arguments, says):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_load_and_leaves_nothing(number):
     with start_load(None, "--cpu", "0.1", "--memory", "8M", "--seconds", "60") as load:
-        wait_for(lambda: os.path.exists(f"/proc/{load.pid}/task/{load.pid}/children") and burners(load.pid))
-        left = burners(load.pid)
+        wait_for(lambda: children(load.pid))
+        left = children(load.pid)
         load.send_signal(number)
         load.communicate(timeout=10)
     assert load.returncode == 128 + number
     wait_for(lambda: not any(exists(pid) for pid in left))
 
 
-def burners(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(child) for child in file.read().split()]
-
-
 def test_the_end_of_its_parent_ends_the_load():
     shell = subprocess.Popen(["sh", "-c", f"{PROGRAM} load --cpu 0.1 --seconds 60 --quiet & echo $!; wait"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     load = int(shell.stdout.readline())
-    wait_for(lambda: burners(load))
-    left = [load, *burners(load)]
+    wait_for(lambda: children(load))
+    left = [load, *children(load)]
     shell.kill()
     shell.wait()
     wait_for(lambda: not any(exists(pid) for pid in left), 5, "the end of the load")
@@ -190,7 +185,6 @@ def test_a_load_ends_by_itself_and_leaves_no_process(own_service):
 
 
 def load_pids(service):
-    from conftest import children, name_of
     return [pid for pid in children(service.master) if name_of(pid) == "load"]
 
 

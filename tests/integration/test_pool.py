@@ -65,7 +65,7 @@ def test_no_get_fails_while_workers_are_killed(own_service):
             time.sleep(0.1)
     print(f"{answers[0]} answers, {kills} kills, {len(failures)} failures")
     assert failures == []
-    assert answers[0] > 1000 and kills > SECONDS * 5
+    assert answers[0] > 1000 and kills > SECONDS
 
 
 def test_hup_replaces_every_worker_and_no_request_fails(own_service):
