@@ -1,0 +1,115 @@
+"""The documents, what there really is, and a copy of the tree with the service in it."""
+
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
+RUNBOOKS = sorted((ROOT / "monitoring/runbooks").glob("*.md"))
+GENERATED = {"CHANGELOG.md", "slack-messages.md"}  # what was true of a release; what a test writes
+
+
+def load_module(name, path):
+    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def written():
+    """Path -> text of every page that a person writes."""
+    return {path: path.read_text() for path in [*PAGES, *RUNBOOKS] if path.name not in GENERATED}
+
+
+def find(pattern):
+    """(page, match) of every place where the pages say something."""
+    return [(name(path), match) for path, text in written().items() for match in re.finditer(pattern, text, re.M)]
+
+
+def ask(*arguments):
+    done = subprocess.run([harness.PROGRAM, *arguments], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@functools.lru_cache
+def help_of(command=None):
+    return ask(*([command] if command else []), "--help")
+
+
+@functools.lru_cache
+def commands():
+    return tuple(re.findall(r"^  (\w+) {2,}", help_of(), re.M))
+
+
+@functools.lru_cache
+def options(command):
+    """Option -> (argument or "", default or ""), as the help of a command prints them."""
+    rows = re.findall(r"^  --(\[no-\])?([a-z-]+)(?: ([A-Z]+))? +.*?(?:\[([^\]]*)\])?$", help_of(command), re.M)
+    return {option: (no, argument, default) for no, option, argument, default in rows if option != "help"}
+
+
+@functools.lru_cache
+def routes():
+    """Path -> methods, out of the route table."""
+    table = (ROOT / "fcgi/routes.h").read_text()
+    return {path: set(methods.split(" | ")) for path, methods in re.findall(r'^ROUTE\(\w+, "([^"]+)", ([A-Z |]+),', table, re.M)}
+
+
+@functools.lru_cache
+def make_targets():
+    text = (ROOT / "Makefile").read_text()
+    return set(re.findall(r"^([a-z][a-z0-9-]*(?: [a-z][a-z0-9-]*)*):(?!=)", text, re.M)) | {
+        target for line in re.findall(r"^([a-z][a-z0-9 -]*):(?!=)", text, re.M) for target in line.split()}
+
+
+class Clone:
+    """The tree in a folder of its own, built, with a service on ports of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.ports = {port: str(harness.free_port()) for port in ("8081", "8000", "9081", "9000")}
+        files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+        for file in files.stdout.split("\n"):
+            if file and (ROOT / file).is_file():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / file, folder / file)
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("FCGI_WEBAPP", "BUILD", "MAKE"))}
+
+    def own_ports(self, command):
+        return re.sub(r"\b(8081|8000|9081|9000)\b", lambda match: self.ports[match[0]], command)
+
+    def run(self, command, seconds=300):
+        return subprocess.run(["sh", "-euc", command], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=seconds)
+
+    def start(self, command):
+        with (self.folder / "log").open("wb") as log:
+            return subprocess.Popen(["sh", "-euc", "exec " + command], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=log, start_new_session=True)
+
+
+@pytest.fixture(scope="session")
+def clone():
+    folder = harness.short_folder()  # sockets have short names
+    try:
+        made = Clone(folder)
+        built = made.run("make build")
+        assert built.returncode == 0, built.stderr
+        yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
