@@ -110,10 +110,11 @@ class NginxPeer(Peer):
     def configure(self, text):
         if self.location is None:
             return text
-        edited, count = re.subn(r"(\n +location / {)[^{}]*?fastcgi_pass[^{}]*}", rf"\1 {self.location} }}", text)
-        if count != 1:
-            raise SystemExit("bench: nginx.conf.template has not one `location /` that passes to the pool")
-        return edited
+        head, found, rest = text.partition("\n        location / {\n")
+        body, closed, rest = rest.partition("\n        }\n")
+        if not found or not closed or "fastcgi_pass" not in body:
+            raise SystemExit("bench: nginx.conf.template has no `location /` that passes to the pool")
+        return f"{head}{found}            {self.location}{closed}{rest}"
 
     def launch(self):
         self.processes.start(
