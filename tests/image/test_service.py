@@ -11,7 +11,7 @@ from load import Load
 def processes(container):
     """pid -> (state, command line) of every process in it."""
     script = r"""for d in /proc/[0-9]*; do
-        echo "${d#/proc/} $(sed "s/.*) \(.\).*/\1/" $d/stat) $(tr "\0\n" "  " <$d/cmdline)"
+        printf "%s %s %s\n" "${d#/proc/}" "$(sed "s/.*) \(.\).*/\1/" $d/stat)" "$(tr "\0\n" "  " <$d/cmdline)"
     done 2>/dev/null"""
     lines = [line.split(" ", 2) for line in container.exec("sh", "-c", script).stdout.splitlines()]
     return {int(pid): (state, command) for pid, state, command in lines}
