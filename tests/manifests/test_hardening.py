@@ -162,5 +162,7 @@ def test_nginx_is_gone_before_the_pool_is_told_to_go():
     hooks = {c["name"]: c["lifecycle"]["preStop"]["exec"]["command"] for c in one.containers if "lifecycle" in c}
     assert hooks["nginx"][0] == "sleep", "`sleep` as an action of its own is not in Kubernetes 1.29"
     assert hooks["app"] == ["entrypoint", "wait-for-nginx-exit"]
-    # The endpoints forget the pod, the longest /delay is answered, and the pool still has time to drain.
-    assert one.spec["terminationGracePeriodSeconds"] >= int(hooks["nginx"][1]) + 60 + 10
+    # The endpoints forget the pod, the longest /delay is answered, and the pool still has time to go.
+    drains = {int(e["value"]) for c in one.containers for e in c.get("env", []) if e["name"] == "FCGI_WEBAPP_DRAIN_TIMEOUT"}
+    assert len(drains) == 1 and min(drains) > 60
+    assert one.spec["terminationGracePeriodSeconds"] >= int(hooks["nginx"][1]) + max(drains) + 10
