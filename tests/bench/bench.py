@@ -11,8 +11,9 @@ Writes build/bench/bench.json:
     rows        one a peer and number of connections, medians over the rounds:
                 peer, connections, rps, p50_ms, p99_ms, p999_ms, cpu_us (of all
                 server processes, a request), pss_mib, first_200_ms, failures
-                (connections refused or cut, time-outs), and spread: the least
-                and the most of each
+                (connections refused or cut, time-outs), others (the share of
+                the CPUs that neither the peer nor wrk used: what disturbed),
+                and spread: the least and the most of each
     ratios      fcgi-webapp against the others: medians of the rounds' ratios
     must_show   what is wanted of the figures: what, figure, most or least, met
     growth      workers, connections, routes: of, rps, cpu_us, p99_ms;

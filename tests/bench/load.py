@@ -1,11 +1,14 @@
 """One measurement: wrk against a peer that has shown that it answers right."""
 
 import json
+import os
 import pathlib
+import resource
 import socket
 import subprocess
+import time
 
-from processes import SanityError, fetch, wait_for
+from processes import SanityError, fetch, machine_cpu, wait_for
 
 WRK_SCRIPT = pathlib.Path(__file__).with_name("wrk.lua")
 ANSWER = {"msg": "Hello World"}
@@ -96,6 +99,12 @@ def check_load(peer, load, connections, size, counted):
         raise SanityError(f"counted {now - counted} requests, but {load['requests']} were sent")
 
 
+def children_cpu():
+    """CPU time of the children that have ended: wrk."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def measure(peer, connections, seconds):
     """One run against a peer that has started."""
     try:
@@ -103,12 +112,15 @@ def measure(peer, connections, seconds):
         size = answer_size(peer.port, peer.path)
         counted = peer.counted()
         pids = peer.processes.pids()
+        began, others = time.monotonic(), machine_cpu() - children_cpu()
         cpu = peer.processes.cpu_seconds(pids)
         load = wrk(peer.port, peer.path, connections, seconds)
         try:
             cpu = peer.processes.cpu_seconds(pids) - cpu
         except OSError:
             raise SanityError("a process ended under load") from None
+        others = machine_cpu() - children_cpu() - others - cpu
+        others /= (time.monotonic() - began) * os.cpu_count()
         check_load(peer, load, connections, size, counted)
         check_answer(*fetch(peer.port, peer.path))
     except (SanityError, OSError) as error:
@@ -123,6 +135,7 @@ def measure(peer, connections, seconds):
         "p999_ms": load["p999_ms"],
         "cpu_us": 1e6 * cpu / load["requests"],
         "pss_mib": peer.processes.pss(pids) / 2**20,
+        "others": max(0, others),
         "failures": load["connect"] + load["read"] + load["write"] + load["timeout"],
     }
 

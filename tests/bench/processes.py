@@ -50,6 +50,13 @@ def cpu_clock(pid):
     return time.clock_gettime(~pid * 8 | 2)
 
 
+def machine_cpu():
+    """CPU time of all that runs on this machine, in seconds."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        user, nice, system, _, _, irq, softirq = [int(ticks) for ticks in stat.readline().split()[1:8]]
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def pss(pid):
     """Bytes, with what is shared divided by those who share it."""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:

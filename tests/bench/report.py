@@ -2,7 +2,7 @@
 
 import statistics
 
-METRICS = ("rps", "p50_ms", "p99_ms", "p999_ms", "cpu_us", "pss_mib", "first_200_ms", "failures")
+METRICS = ("rps", "p50_ms", "p99_ms", "p999_ms", "cpu_us", "pss_mib", "first_200_ms", "failures", "others")
 
 # name, metric, connections, against whom, "most" or "least", how much
 RATIOS = (
@@ -96,12 +96,12 @@ def spread(row, metric):
 def peers_table(result):
     head = ["peer", "conn.", "requests/s", "", "CPU µs/request", "", "p50 ms", "p99 ms", "p99.9 ms"]
     return table(
-        [*head, "PSS MiB", "first 200 ms", "failures"],
+        [*head, "PSS MiB", "first 200 ms", "failures", "others"],
         [
             [row["peer"], row["connections"], f"{row['rps']:,.0f}", spread(row, "rps")]
             + [f"{row['cpu_us']:.1f}", spread(row, "cpu_us")]
             + [f"{row[metric]:.2f}" for metric in ("p50_ms", "p99_ms", "p999_ms")]
-            + [f"{row['pss_mib']:.1f}", f"{row['first_200_ms']:.0f}", f"{row['failures']:.0f}"]
+            + [f"{row['pss_mib']:.1f}", f"{row['first_200_ms']:.0f}", f"{row['failures']:.0f}", f"{100 * row['others']:.0f} %"]
             for row in result["rows"]
         ],
     )
