@@ -8,6 +8,7 @@ import importlib.util
 import json
 import pathlib
 import threading
+import time
 
 import pytest
 from selenium import webdriver
@@ -30,7 +31,14 @@ def load_module(name, path):
 
 harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
 stack = load_module("stack", ROOT / "scripts" / "stack")
-wait_for = harness.wait_for
+
+
+def wait_for(condition, seconds=20, what="the condition"):
+    """As in tests/integration, but a question to a browser costs more."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager
