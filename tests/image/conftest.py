@@ -69,7 +69,7 @@ def image():
     if name.stdout.strip() == "buildah":
         pytest.skip("buildah builds images; running one takes docker or podman")
     made = subprocess.run(["make", "image"], cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
-    assert made.returncode == 0, made.stdout[-5000:] + made.stderr[-5000:]
+    assert made.returncode == 0, made.stdout[-1500:] + made.stderr[-1500:]
     probe = engine("run", "--rm", "--network=host", "--entrypoint=true", IMAGE, check=False)
     if probe.returncode != 0:
         pytest.skip(f"no container starts on this machine: {probe.stderr.strip()}")
