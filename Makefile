@@ -119,7 +119,7 @@ $(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(LIBRARY)
 
 # --- harder tests -----------------------------------------------------------
 
-.PHONY: coverage sanitize fuzz chaos
+.PHONY: coverage sanitize fuzz chaos soak
 # Each in a build of its own. SANDBOX_OFF: they write files as they exit.
 coverage: ## lcov over unit and integration tests; HTML in build/coverage/
 	@scripts/deps build run test
@@ -161,6 +161,11 @@ chaos: ## faults under load for SECONDS=60; prints one JSON line
 	@scripts/deps build run test
 	@$(MAKE) --no-print-directory $(PROGRAM)
 	@$(PYTHON) tests/chaos/chaos.py $(or $(SECONDS),60)
+
+soak: ## half the load it can take for SECONDS=1800; memory, files, latency
+	@scripts/deps build run test
+	@$(MAKE) --no-print-directory $(PROGRAM)
+	@$(PYTHON) tests/chaos/soak.py $(or $(SECONDS),1800)
 
 # --- release ----------------------------------------------------------------
 

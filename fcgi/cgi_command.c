@@ -1,7 +1,7 @@
 /*
  * Plain CGI: one process, one request. It counts in a slot of its own that all
- * CGI processes share, beside a running pool or without one. A request that
- * cannot be counted is answered all the same.
+ * CGI processes share, beside a running pool or without one. Where the file
+ * cannot be used every request is a 503.
  */
 #include "cgi_command.h"
 

@@ -26,10 +26,11 @@ counters_declare(struct store *store)
 	static const unsigned codes[] = {200, 500, 502, 503, 504};
 
 	for (unsigned endpoint = 0; endpoint < ENDPOINT_OTHER; endpoint++)
-		for (unsigned method = 0; method < METHOD_OPTIONS; method++)
+		for (unsigned method = 0; method < METHOD_OTHER; method++)
 			for (size_t i = 0; i < sizeof(codes) / sizeof(*codes);
 			     i++)
 				if (method != METHOD_HEAD &&
+				    method != METHOD_OPTIONS &&
 				    router_routes[endpoint].methods &
 					1u << method)
 					store_key_cell(

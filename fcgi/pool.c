@@ -36,9 +36,12 @@
 
 enum { TICK_MS = 100, WORKERS_MIN = 2, WORKERS_MAX = 256 };
 
-/* Workers that die before they served: wait 0.1 s, doubled up to 5 s, and give
- * up when so many have died within GIVE_UP_NS. */
-enum { FAILURES_MAX = 10 };
+/*
+ * A worker that dies young, before it served: wait 0.1 s, doubled up to 5 s,
+ * and give up when so many for each worker have died within GIVE_UP_NS.
+ */
+enum { FAILURES_MAX = 5 };
+static const int64_t YOUNG_NS = 10000000000;
 static const int64_t BACKOFF_NS = 100000000;
 static const int64_t BACKOFF_MAX_NS = 5000000000;
 static const int64_t GIVE_UP_NS = 60000000000;
@@ -47,6 +50,7 @@ static const int64_t GIVE_UP_NS = 60000000000;
 struct child {
 	pid_t pid; /* 0: none */
 	unsigned slot;
+	int64_t started_at;
 	int failures;       /* in a row, without having served */
 	int64_t start_at;   /* while there is none: when to start one */
 	int64_t stopped_at; /* 0: it runs */
@@ -65,12 +69,13 @@ struct pool {
 	struct child observer;
 	struct child workers[WORKERS_MAX];
 	pid_t load;
-	int64_t drain_by;                /* 0: not draining */
-	bool is_replacing;               /* HUP: workers are being replaced, */
-	unsigned replacing;              /* this one next, */
-	pid_t replaced_pid;              /* when this one has gone */
-	int64_t failed_at[FAILURES_MAX]; /* a ring of the latest */
-	unsigned failed_next;
+	int64_t claimed_at;    /* a load that was not asked for yet; 0: none */
+	int64_t drain_by;      /* 0: not draining */
+	bool is_replacing;     /* HUP: workers are being replaced, */
+	unsigned replacing;    /* this one next, */
+	pid_t replaced_pid;    /* when this one has gone */
+	int64_t failing_since; /* workers died that had not served, */
+	unsigned failures;     /* so many of them */
 	int64_t sampled_at;
 	uint64_t sampled_requests;
 	struct cgroup sampled_cgroup;
@@ -149,6 +154,7 @@ start(struct pool *pool, struct child *child)
 		return;
 	}
 	state->pid = child->pid;
+	child->started_at = clock_now();
 	if (child->slot != STORE_OBSERVER)
 		count(pool, CATALOG_WORKER_STARTS);
 	LOG(LOG_INFO, "started", LOG_STRING("role", role(child)),
@@ -156,15 +162,18 @@ start(struct pool *pool, struct child *child)
 	    LOG_NUMBER("child", child->pid));
 }
 
-/* One more child died before it served; true when it is time to give up. */
+/*
+ * One more worker died before it served. True when there were so many in a
+ * short time, for so many workers, that it is time to give up.
+ */
 static bool
 note_failure(struct pool *pool, int64_t now)
 {
-	int64_t *oldest = &pool->failed_at[pool->failed_next++ % FAILURES_MAX];
-	bool too_many = *oldest != 0 && now - *oldest < GIVE_UP_NS;
-
-	*oldest = now;
-	return too_many;
+	if (now - pool->failing_since > GIVE_UP_NS) {
+		pool->failing_since = now;
+		pool->failures = 0;
+	}
+	return ++pool->failures >= FAILURES_MAX * pool->worker_count;
 }
 
 /* Whether any worker that lives has served. */
@@ -195,9 +204,9 @@ static void
 give_up(struct pool *pool)
 {
 	log_text(LOG_ERROR,
-	    "giving up: %d workers died within %lld s before they served "
+	    "giving up: %u workers died within %lld s before they served "
 	    "anything; the lines above say how",
-	    FAILURES_MAX, (long long)(GIVE_UP_NS / CLOCK_NS_PER_SECOND));
+	    pool->failures, (long long)(GIVE_UP_NS / CLOCK_NS_PER_SECOND));
 	pool->exit_status = 1;
 	pool->is_done = true;
 }
@@ -230,7 +239,8 @@ child_ended(struct pool *pool, struct child *child, int status)
 	enum catalog_cell reason = exit_reason(child, status);
 	struct store_state *state = store_state(&pool->store, child->slot);
 	bool crashed = reason == CATALOG_EXITS_CRASHED;
-	bool served = state->served > 0 || state->request_started != 0;
+	bool served = state->served > 0 || state->request_started != 0 ||
+		      clock_now() - child->started_at > YOUNG_NS;
 
 	LOG(crashed ? LOG_WARNING : LOG_INFO, "ended",
 	    LOG_STRING("role", role(child)),
@@ -260,13 +270,21 @@ find_child(struct pool *pool, pid_t pid)
 	return NULL;
 }
 
+/* Remember the load's process; the metrics count its CPU time too. */
+static void
+set_load(struct pool *pool, pid_t pid)
+{
+	pool->load = pid;
+	store_state(&pool->store, STORE_MASTER)->load_pid = pid;
+}
+
 static void
 load_ended(struct pool *pool, int status)
 {
 	LOG(LOG_INFO, "load ended",
 	    LOG_STRING("signal",
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : ""));
-	pool->load = 0;
+	set_load(pool, 0);
 	atomic_store(
 	    &store_cells(&pool->store, STORE_MASTER)[CATALOG_LOAD_ACTIVE], 0);
 }
@@ -278,8 +296,8 @@ reap(struct pool *pool)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) >
-	       0) {
+	while (!pool->is_done && (pid = waitpid(-1, &status,
+				      WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
 		struct child *child = find_child(pool, pid);
 
 		if (pid == pool->load && !WIFSTOPPED(status) &&
@@ -316,7 +334,7 @@ stop_load(struct pool *pool)
 		waitpid(pool->load, NULL, 0);
 		log_text(LOG_INFO, "load stopped");
 	}
-	pool->load = 0;
+	set_load(pool, 0);
 }
 
 /* In the child: never returns. */
@@ -335,24 +353,25 @@ static void
 change_load(struct pool *pool)
 {
 	struct load load;
+	pid_t pid;
 
 	if (read(pool->load_fds[0], &load, sizeof(load)) != sizeof(load))
 		return;
 	stop_load(pool);
 	if (load.seconds <= 0)
 		return;
-	pool->load = fork();
-	if (pool->load == 0)
+	pid = fork();
+	if (pid == 0)
 		run_load(pool, &load);
-	if (pool->load < 0) {
+	if (pid < 0) {
 		log_text(LOG_ERROR, "cannot fork: %s", strerror(errno));
-		pool->load = 0;
 		atomic_store(&store_cells(&pool->store,
 				 STORE_MASTER)[CATALOG_LOAD_ACTIVE],
 		    0);
 		return;
 	}
-	LOG(LOG_INFO, "load raised", LOG_NUMBER("child", pool->load),
+	set_load(pool, pid);
+	LOG(LOG_INFO, "load raised", LOG_NUMBER("child", pid),
 	    LOG_NUMBER("milliseconds", (long long)(load.seconds * 1000)),
 	    LOG_NUMBER("millicores", (long long)(load.cpu_cores * 1000)));
 }
@@ -422,6 +441,24 @@ replace_next(struct pool *pool)
 		kill(child->pid, SIGTERM);
 }
 
+/*
+ * A worker that was killed between claiming the load and asking for it leaves
+ * the claim behind: take it back when nothing came of it.
+ */
+static void
+check_load(struct pool *pool, int64_t now)
+{
+	_Atomic uint64_t *active =
+	    &store_cells(&pool->store, STORE_MASTER)[CATALOG_LOAD_ACTIVE];
+
+	if (!*active || pool->load)
+		pool->claimed_at = 0;
+	else if (!pool->claimed_at)
+		pool->claimed_at = now;
+	else if (now - pool->claimed_at > CLOCK_NS_PER_SECOND)
+		*active = 0;
+}
+
 /* Once a second: the rates that /live tells. */
 static void
 sample(struct pool *pool, int64_t now)
@@ -484,6 +521,7 @@ tick(struct pool *pool)
 		start_due(pool, &pool->workers[i], now);
 	}
 	replace_next(pool);
+	check_load(pool, now);
 	sample(pool, now);
 	if (pool->drain_by)
 		check_drain(pool, now);

@@ -3,7 +3,9 @@
  */
 #include "response.h"
 
+#include <ctype.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +88,7 @@ response_release(struct response *response)
 void
 response_text(struct response *response, int status, const char *json)
 {
+	response_release(response);
 	response->status = status;
 	response->content_type = "application/json";
 	response->body = json;
@@ -130,6 +133,7 @@ response_json(struct response *response, int status, struct json_object *object)
 	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
 	    &response->body_length);
 
+	response_release(response);
 	if (text)
 		mend_utf8((char *)(uintptr_t)text); /* json-c's own copy */
 	response->status = status;
@@ -142,6 +146,7 @@ void
 response_memory(struct response *response, int status, const char *content_type,
     char *memory, size_t length)
 {
+	response_release(response);
 	response->status = status;
 	response->content_type = content_type;
 	response->body = memory;
@@ -169,13 +174,29 @@ response_problem(struct response *response, int status, const char *detail, ...)
 	response->content_type = "application/problem+json";
 }
 
+/* A line's end in a value would begin another header. */
+static bool
+has_control(const char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text) && *text != '\t')
+			return true;
+	return false;
+}
+
 void
 response_header(struct response *response, const char *name, const char *value)
 {
 	size_t room = sizeof(response->headers) - response->headers_length;
-	int length = snprintf(response->headers + response->headers_length,
-	    room, "%s: %s\r\n", name, value);
+	int length;
 
+	if (has_control(name) || has_control(value)) {
+		LOG(LOG_ERROR, "header left out: it has a control character",
+		    LOG_STRING("header", name));
+		return;
+	}
+	length = snprintf(response->headers + response->headers_length, room,
+	    "%s: %s\r\n", name, value);
 	if (length < 0 || (size_t)length >= room) {
 		LOG(LOG_ERROR, "header left out: raise RESPONSE_HEADERS_SIZE",
 		    LOG_STRING("header", name));

@@ -49,7 +49,10 @@ void response_memory(struct response *response, int status,
 void response_problem(struct response *response, int status, const char *detail,
     ...) __attribute__((format(printf, 3, 4)));
 
-/* Add a header. One that does not fit is left out and logged. */
+/*
+ * Add a header. One that does not fit, or has a control character in it, is
+ * left out and logged.
+ */
 void response_header(
     struct response *response, const char *name, const char *value);
 

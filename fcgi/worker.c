@@ -38,6 +38,7 @@ enum {
 	FDS_RESERVED = 64, /* of RLIMIT_NOFILE, for all but connections */
 	EVENTS = 64,
 	HEAD_SIZE = 1024,
+	RETRY_MS = 20, /* between tries to begin a drain */
 };
 
 /* How long half a request may stay half. */
@@ -72,10 +73,11 @@ struct worker {
 	int epoll;
 	int signals;
 	bool is_listening;
-	bool is_patient;       /* leaves the next connection to others */
-	int64_t listen_again;  /* when to; 0: not waiting */
-	int64_t drain_started; /* 0: not draining */
-	bool is_leaving;       /* at once */
+	bool is_patient;        /* leaves the next connection to others */
+	int64_t listen_again;   /* when to; 0: not waiting */
+	int64_t asked_to_leave; /* 0: not */
+	int64_t drain_started;  /* 0: not draining */
+	bool is_leaving;        /* at once */
 	int exit_code;
 	int64_t served;
 	size_t peer_count;
@@ -183,6 +185,8 @@ finish(struct worker *worker, struct peer *peer)
 	peer->count.status = response->status;
 	peer->count.duration_ns = clock_now() - peer->started;
 	response_release(response);
+	atomic_store_explicit(
+	    &worker->state->request_started, 0, memory_order_release);
 	if (result >= 0) {
 		counters_count(worker->config->service->store,
 		    worker->config->slot, &peer->count);
@@ -192,6 +196,18 @@ finish(struct worker *worker, struct peer *peer)
 	}
 	if (result != 0)
 		forget(worker, peer);
+}
+
+/* Keep the response until it is due; the worker goes on with others. */
+static void
+park(struct worker *worker, struct peer *peer, int64_t due)
+{
+	atomic_store_explicit(
+	    &worker->state->request_started, 0, memory_order_release);
+	move(worker, peer, PARKED, due);
+	/* Where we stopped reading, that would look like the peer's end. */
+	watch(worker, EPOLL_CTL_MOD, peer,
+	    peer->connection.close_after ? 0 : EPOLLRDHUP);
 }
 
 static void
@@ -219,14 +235,10 @@ serve(struct worker *worker, struct peer *peer)
 	response_init(&peer->response);
 	peer->count.endpoint =
 	    worker->config->dispatch(&request, &peer->response);
-	atomic_store_explicit(
-	    &worker->state->request_started, 0, memory_order_release);
-	if (peer->response.delay_ns > 0) {
-		move(worker, peer, PARKED, now + peer->response.delay_ns);
-		watch(worker, EPOLL_CTL_MOD, peer, EPOLLRDHUP);
-		return;
-	}
-	finish(worker, peer);
+	if (peer->response.delay_ns > 0)
+		park(worker, peer, now + peer->response.delay_ns);
+	else
+		finish(worker, peer);
 }
 
 /* Something came on a connection, or may have. */
@@ -261,9 +273,24 @@ receive(struct worker *worker, struct peer *peer)
 static void
 resume(struct worker *worker, struct peer *peer)
 {
+	struct request request;
+	int64_t now = clock_now();
+
 	watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
-	move(worker, peer, IDLE, clock_now());
+	move(worker, peer, IDLE, now);
+	cgi_parse(peer->connection.fcgi.envp, &request);
+	announce(worker->state, &request, now);
 	finish(worker, peer);
+}
+
+/* Hand an idle connection back without a reset: answer what is on it. */
+static void
+hand_back(struct worker *worker, struct peer *peer)
+{
+	connection_stop_reading(&peer->connection);
+	receive(worker, peer);
+	if (peer->stage == IDLE || peer->stage == PARTIAL)
+		drop(worker, peer);
 }
 
 /* --- accepting --------------------------------------------------------- */
@@ -343,7 +370,9 @@ accept_peer(struct worker *worker)
 			pause_listening(worker);
 			return false;
 		}
-		drop(worker, peer);
+		hand_back(worker, peer);
+		if (TAILQ_EMPTY(&worker->free))
+			return true;
 	}
 	fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
@@ -364,34 +393,72 @@ accept_peer(struct worker *worker)
 
 /* --- leaving ----------------------------------------------------------- */
 
-/*
- * Stop accepting. Where the whole pool leaves, nobody else will take what is in
- * the queue, and the socket has no name any more: empty it first.
- */
-static void
-drain(struct worker *worker, int exit_code)
+/* Whether the whole pool leaves, and not only this worker. */
+static bool
+pool_is_draining(const struct worker *worker)
 {
 	const struct store *store = worker->config->service->store;
 
-	if (worker->drain_started)
-		return;
-	worker->is_patient = false;
-	while (
-	    store_state(store, STORE_MASTER)->draining && accept_peer(worker))
+	return store_state(store, STORE_MASTER)->draining != 0;
+}
+
+/* Whether another worker would take what this one no longer does. */
+static bool
+others_accept(const struct worker *worker)
+{
+	const struct store *store = worker->config->service->store;
+
+	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
+		const struct store_state *state = store_state(store, slot);
+
+		if (state != worker->state && state->pid && !state->stopped &&
+		    !state->draining)
+			return true;
+	}
+	return false;
+}
+
+/* The pool's socket has no name any more: take what is in its queue. */
+static void
+empty_queue(struct worker *worker)
+{
+	do
 		worker->is_patient = false;
+	while (accept_peer(worker));
+}
+
+static void
+drain(struct worker *worker)
+{
+	worker->state->draining = 1;
 	worker->drain_started = clock_now();
-	worker->exit_code = exit_code;
 	stop_listening(worker);
 }
 
-/* Hand an idle connection back without a reset: answer what is on it. */
+/* Be asked to leave, by a signal or by having served enough. */
 static void
-hand_back(struct worker *worker, struct peer *peer)
+leave(struct worker *worker, int exit_code)
 {
-	connection_stop_reading(&peer->connection);
-	receive(worker, peer);
-	if (peer->stage == IDLE || peer->stage == PARTIAL)
-		drop(worker, peer);
+	if (worker->asked_to_leave)
+		return;
+	worker->asked_to_leave = clock_now();
+	worker->exit_code = exit_code;
+}
+
+/*
+ * Begin to drain when that leaves nobody without an answer: parked requests may
+ * keep this process for a minute, in which another worker has to accept.
+ */
+static void
+drain_if_possible(struct worker *worker)
+{
+	const struct options *options = worker->config->service->options;
+	int64_t patience = (int64_t)(options->drain_timeout * 1e9);
+
+	if (pool_is_draining(worker) || TAILQ_EMPTY(&worker->parked) ||
+	    others_accept(worker) ||
+	    clock_now() > worker->asked_to_leave + patience)
+		drain(worker);
 }
 
 /* True when nothing is left to do. */
@@ -422,7 +489,9 @@ handle_signal(struct worker *worker)
 		return;
 	if (signal.ssi_signo == SIGINT)
 		worker->is_leaving = true;
-	drain(worker, WORKER_DRAINED);
+	leave(worker, WORKER_DRAINED);
+	if (pool_is_draining(worker))
+		empty_queue(worker);
 }
 
 static int64_t
@@ -446,8 +515,13 @@ next_timeout(const struct worker *worker)
 		due = earlier(due, parked->due);
 	if (worker->listen_again)
 		due = earlier(due, worker->listen_again);
-	if (worker->drain_started)
+	/* With nothing but parked requests left, those are what is due. */
+	if (worker->drain_started &&
+	    !(TAILQ_EMPTY(&worker->idle) && TAILQ_EMPTY(&worker->partial) &&
+		!TAILQ_EMPTY(&worker->parked)))
 		due = earlier(due, worker->drain_started + LINGER_NS);
+	if (worker->asked_to_leave && !worker->drain_started)
+		return RETRY_MS;
 	if (due == INT64_MAX)
 		return -1;
 	now = clock_now();
@@ -486,9 +560,11 @@ handle_event(struct worker *worker, const struct epoll_event *event)
 		accept_peer(worker);
 	else if (event->data.ptr == worker)
 		handle_signal(worker);
-	else if (peer->stage == PARKED) /* nginx gave up on it */
-		drop(worker, peer);
-	else if (peer->stage != FREE)
+	else if (peer->stage == PARKED) {
+		/* nginx gave up on it; anything else is an older event. */
+		if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			drop(worker, peer);
+	} else if (peer->stage != FREE)
 		receive(worker, peer);
 }
 
@@ -498,7 +574,9 @@ is_done(struct worker *worker)
 	long max = worker->config->max_requests;
 
 	if (max > 0 && worker->served >= max)
-		drain(worker, WORKER_RECYCLED);
+		leave(worker, WORKER_RECYCLED);
+	if (worker->asked_to_leave && !worker->drain_started)
+		drain_if_possible(worker);
 	return worker->is_leaving ||
 	       (worker->drain_started && drain_step(worker, clock_now()));
 }

@@ -88,6 +88,17 @@ parse(const struct request *request, struct load *load, char *problem)
 	return 0;
 }
 
+/* An amount as the client gave it: a number where it is one, such as 1.5. */
+static struct json_object *
+as_given(const char *text)
+{
+	double number;
+
+	return request_number(text, &number) == 0
+		   ? json_object_new_double(number)
+		   : json_object_new_string(text);
+}
+
 static void
 start(const struct request *request, struct response *response)
 {
@@ -118,10 +129,10 @@ start(const struct request *request, struct response *response)
 	    body, "msg", json_object_new_string("Load raised"));
 	json_object_object_add(
 	    body, "seconds", json_object_new_double(load.seconds));
-	json_object_object_add(body, "load", json_object_new_string(cpu));
+	json_object_object_add(body, "load", as_given(cpu));
 	json_object_object_add(
 	    body, "cpu_cores", json_object_new_double(load.cpu_cores));
-	json_object_object_add(body, "memory", json_object_new_string(memory));
+	json_object_object_add(body, "memory", as_given(memory));
 	response_json(response, 202, body);
 }
 
@@ -131,11 +142,16 @@ stop(const struct request *request, struct response *response)
 	const struct load nothing = {0};
 	uint64_t running = 1;
 
+	/* The message goes first, so that a start that comes now comes after.
+	 */
+	if (*active(request) && !tell_master(request, &nothing)) {
+		response_problem(response, 503, "The load could not be ended.");
+		return;
+	}
 	if (!atomic_compare_exchange_strong(active(request), &running, 0)) {
 		response_problem(response, 404, "No load is running.");
 		return;
 	}
-	tell_master(request, &nothing);
 	response_text(response, 200, "{\"msg\": \"Load ended\"}");
 }
 

@@ -15,7 +15,7 @@ enum catalog_cell {
 	CATALOG_STORE_RECOVERIES,
 	CATALOG_LOG_DROPPED,
 	CATALOG_WORKER_STARTS,
-	CATALOG_EXITS_DRAINED, /* in the order of enum catalog_exit */
+	CATALOG_EXITS_DRAINED, /* in the order of reasons[] in pool.c */
 	CATALOG_EXITS_RECYCLED,
 	CATALOG_EXITS_CRASHED,
 	CATALOG_EXITS_DEADLINE,

@@ -372,14 +372,22 @@ collect(const struct exposition_source *source)
 {
 	const struct store *store = source->store;
 	uint32_t inode = store_state(store, STORE_MASTER)->listen_inode;
-	pid_t *pids = calloc(store->slot_count, sizeof(*pids));
+	pid_t load = (pid_t)store_state(store, STORE_MASTER)->load_pid;
+	pid_t *pids = calloc(store->slot_count + 1, sizeof(*pids));
+	static double cpu_seconds;
 	size_t count = 0;
 
 	for (unsigned i = 0; pids && source->alive && i < store->slot_count;
 	     i++)
 		if (store_state(store, i)->pid != 0)
 			pids[count++] = (pid_t)store_state(store, i)->pid;
+	if (pids && source->alive && load)
+		pids[count++] = load;
 	process_read(source->root, pids, count, &rendering.process);
+	/* One that ends while we read may be missed: a counter waits for it. */
+	if (rendering.process.cpu_seconds < cpu_seconds)
+		rendering.process.cpu_seconds = cpu_seconds;
+	cpu_seconds = rendering.process.cpu_seconds;
 	free(pids);
 	cgroup_read(source->root, &rendering.cgroup);
 	rendering.has_queue =

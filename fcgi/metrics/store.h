@@ -48,7 +48,8 @@ struct store_state {
 	_Atomic int32_t stopped;          /* the master saw it under SIGSTOP */
 	_Atomic int64_t connections;
 	_Atomic int64_t served;        /* requests since the process started */
-	_Atomic int32_t draining;      /* the master's: the pool is leaving */
+	_Atomic int32_t draining;      /* leaving; the master's: the pool is */
+	_Atomic int64_t load_pid;      /* the master's: of the load; 0: none */
 	_Atomic uint32_t listen_inode; /* the master's: of the public socket */
 	_Atomic int64_t started;       /* CLOCK_REALTIME ns */
 	_Atomic int64_t request_rate;  /* the master's: in 1/1000 a second, */
@@ -66,6 +67,7 @@ struct store {
 	_Atomic uint64_t *keys;
 	char *slots;
 	size_t slot_size;
+	size_t state_size;
 	unsigned slot_count;
 	bool is_owner; /* holds the file's lock */
 };
@@ -113,7 +115,7 @@ static inline _Atomic uint64_t *
 store_cells(const struct store *store, unsigned slot)
 {
 	return (_Atomic uint64_t *)(store->slots + slot * store->slot_size +
-				    sizeof(struct store_state));
+				    store->state_size);
 }
 
 /* Add to a cell of a slot that only the caller writes. */

@@ -41,8 +41,8 @@ store_format_layout(const struct store_header *header)
 	layout.keys = round_up(sizeof(*header) + header->catalog_size, LINE);
 	layout.slots = round_up(
 	    layout.keys + header->key_capacity * sizeof(uint64_t), LINE);
-	layout.slot_size = round_up(
-	    sizeof(struct store_state) + cells * sizeof(uint64_t), LINE);
+	layout.slot_size =
+	    round_up(header->state_size + cells * sizeof(uint64_t), LINE);
 	layout.file_size = layout.slots + header->slot_count * layout.slot_size;
 	return layout;
 }
@@ -144,6 +144,7 @@ store_format_write(
 	    .fixed_count = (uint32_t)catalog->fixed_count,
 	    .key_capacity = (uint32_t)catalog->key_capacity,
 	    .slot_count = slot_count,
+	    .state_size = sizeof(struct store_state),
 	};
 	size_t size;
 	char *text = catalog_text(catalog, &size);
@@ -264,6 +265,7 @@ store_format_judge(const char *bytes, size_t size)
 	if (header->catalog_size > CATALOG_SIZE_MAX ||
 	    header->slot_count > SLOTS_MAX || header->key_capacity > KEYS_MAX ||
 	    header->fixed_count > CATALOG_SIZE_MAX ||
+	    header->state_size > CATALOG_SIZE_MAX ||
 	    store_format_layout(header).file_size != size)
 		return "its size is not what its header says";
 	if (header->checksum != checksum_of(header, (const char *)(header + 1)))
@@ -288,6 +290,7 @@ store_format_matches(
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): mapped */
 	bool same = text && header->catalog_size == size &&
 		    header->key_capacity == catalog->key_capacity &&
+		    header->state_size == sizeof(struct store_state) &&
 		    memcmp(header + 1, text, size) == 0;
 
 	free(text);

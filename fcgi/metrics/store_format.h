@@ -22,8 +22,9 @@ struct store_header {
 	uint32_t key_capacity;
 	uint32_t slot_count;
 	uint32_t catalog_size;
-	uint64_t checksum; /* of the header with this at 0, and the catalog */
-	char unused[8];
+	uint64_t checksum;   /* of the header with this at 0, and the catalog */
+	uint32_t state_size; /* bytes of a slot before its cells */
+	uint32_t unused;
 };
 
 /* Where things stand in a file with this header. */
