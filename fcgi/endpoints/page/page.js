@@ -234,8 +234,8 @@ function drawCurve() {
 }
 
 function drawCpu() {
-  const {limit_cores: limit, limited, usage_cores: usage, demand_cores: demand} = samples.at(-1).cpu;
-  put('cpu-headline', demand > 1.02 * limit
+  const {limit_cores: limit, limited, usage_cores: usage, demand_cores: demand, throttled_share: throttled} = samples.at(-1).cpu;
+  put('cpu-headline', throttled > 0.02
     ? `Wants ${percent(demand / limit)} of its limit, gets ${percent(usage / limit)}, and is throttled.`
     : `Uses ${percent(usage / limit)} of its limit and gets all that it wants.`);
   put('usage-value', cores(usage));
