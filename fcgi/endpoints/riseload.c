@@ -88,6 +88,15 @@ parse(const struct request *request, struct load *load, char *problem)
 	return 0;
 }
 
+/* 60, not 60.0. */
+static struct json_object *
+new_number(double number)
+{
+	return number == (double)(int64_t)number
+		   ? json_object_new_int64((int64_t)number)
+		   : json_object_new_double(number);
+}
+
 /* An amount as the client gave it: a number where it is one, such as 1.5. */
 static struct json_object *
 as_given(const char *text)
@@ -95,7 +104,7 @@ as_given(const char *text)
 	double number;
 
 	return request_number(text, &number) == 0
-		   ? json_object_new_double(number)
+		   ? new_number(number)
 		   : json_object_new_string(text);
 }
 
@@ -127,8 +136,7 @@ start(const struct request *request, struct response *response)
 	body = json_object_new_object();
 	json_object_object_add(
 	    body, "msg", json_object_new_string("Load raised"));
-	json_object_object_add(
-	    body, "seconds", json_object_new_double(load.seconds));
+	json_object_object_add(body, "seconds", new_number(load.seconds));
 	json_object_object_add(body, "load", as_given(cpu));
 	json_object_object_add(
 	    body, "cpu_cores", json_object_new_double(load.cpu_cores));
