@@ -1,8 +1,10 @@
 """The image as `docker run` runs it: one container, the whole service."""
 
 import json
+import os
 import subprocess
 import time
+from pathlib import Path
 
 from conftest import HARDENED, ROOT, VERSION, engine, get, wait_for
 from load import Load
@@ -50,18 +52,23 @@ def test_the_metrics_know_the_limits_of_the_container(limited):
     assert found['cgroup_limited{resource="cpu"}'] == found['cgroup_limited{resource="memory"}'] == 1
 
 
+def idle_seconds():
+    """How long the CPUs of this machine were idle, added up."""
+    return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def test_under_stress_it_is_throttled_as_the_alarm_wants_and_health_answers(limited):
     with subprocess.Popen(
         [ROOT / "scripts/engine", "exec", limited.name, "stress", "--cpu", "1.5", "--seconds", "30"], stdout=subprocess.PIPE, text=True
     ) as stress:
         wait_for(lambda: limited.samples()["cgroup_cpu_throttled_periods_total"] > 5, "throttled")
-        before, started, latencies = limited.samples(), time.monotonic(), []
+        before, started, latencies, idle = limited.samples(), time.monotonic(), [], idle_seconds()
         while time.monotonic() < started + 20:
             asked = time.monotonic()
             assert limited.get("/health", timeout=5)[0] == 200, "5 s is what the pod's liveness probe waits"
             latencies.append(time.monotonic() - asked)
             time.sleep(0.1)
-        after, seconds = limited.samples(), time.monotonic() - started
+        after, seconds, idle = limited.samples(), time.monotonic() - started, idle_seconds() - idle
         output = stress.communicate(timeout=60)[0]
     assert stress.returncode == 0, output
 
@@ -73,18 +80,21 @@ def test_under_stress_it_is_throttled_as_the_alarm_wants_and_health_answers(limi
     demand = usage + grown("throttled_seconds_total") / seconds / 0.2
     print(f"throttled {share:.0%} of the periods, usage {usage:.0%}, demand {demand:.0%}, slowest /health {max(latencies):.3f} s")
     assert share > 0.25
-    assert demand > 1, "more than the limit was wanted"
-    # ContainerCPUOverLimit wants 0.9 of the limit in use, which it is unless the machine itself has less than that to give.
-    assert usage > 0.5
+    # What ContainerCPUOverLimit asks for. On a machine that others fill, the container gets less than its limit, and is denied
+    # nothing by it.
+    if idle < 0.05 * seconds:
+        print("the machine was full: nothing is said about usage and demand")
+    else:
+        assert usage > 0.9 and demand > 1
     assert limited.running()
 
 
 def test_memory_stress_fills_the_container_and_kills_nobody(limited):
     starts = limited.samples()["fcgi_worker_starts_total"]
     with subprocess.Popen(
-        [ROOT / "scripts/engine", "exec", limited.name, "stress", "--memory", "95%", "--seconds", "20"], stdout=subprocess.PIPE, text=True
+        [ROOT / "scripts/engine", "exec", limited.name, "stress", "--memory", "95%", "--seconds", "45"], stdout=subprocess.PIPE, text=True
     ) as stress:
-        wait_for(lambda: full(limited) > 0.9, "90 % of the memory in use")
+        wait_for(lambda: full(limited) > 0.9, "90 % of the memory in use", 40)
         assert limited.get("/health")[0] == 200
         output = stress.communicate(timeout=60)[0]
     assert stress.returncode == 0, output
