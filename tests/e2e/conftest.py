@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -60,7 +61,9 @@ class Stack:
         names = ["HTTP_PORT", "METRICS_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "EXPORTER_PORT", "SLACK_PORT"]
         self.name = name
         self.folder = ROOT / "build" / "e2e" / name
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # The counter file of another run would count too.
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         # One at a time, so that no two pick the same free port.
         with Stack.lock:
             ports = dict(zip(names, map(str, free_ports(len(names)))))
