@@ -116,7 +116,7 @@ def run(settings, peers):
             result["growth"][what] = measured()
     if "instrumentation" in settings.parts:
         progress("what counting costs")
-        result["instrumentation"] = growth.instrumentation(settings.pairs, 1)
+        result["instrumentation"] = growth.instrumentation(settings.pairs)
     if "pool" in settings.parts:
         progress("a pool of four")
         result["pool_of_four"] = growth.pool_of_four(few, 1)
@@ -153,7 +153,7 @@ def arguments(argv):
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, choices=range(1, 61), default=5, metavar="1..60", help="of a run")
     parser.add_argument("--rounds", type=int, choices=range(1, 21), default=5, metavar="1..20")
-    parser.add_argument("--pairs", type=int, choices=range(2, 101), default=20, metavar="2..100", help="for counting's cost")
+    parser.add_argument("--pairs", type=int, choices=range(2, 51), default=8, metavar="2..50", help="for counting's cost")
     parser.add_argument("--connections", type=numbers, default=[8, 64, 256], metavar="N,...")
     parser.add_argument("--peers", default=".", metavar="REGEX", help="only those whose name it matches")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)

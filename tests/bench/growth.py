@@ -4,11 +4,12 @@ how much was served, and with series; and what counting costs at all."""
 import http.client
 import os
 import shutil
+import signal
 import statistics
 import time
 
 import peers
-from load import check_answer, measure, start, turn, wrk
+from load import begin_wrk, check_answer, start, turn, wrk
 from peers import BUILD, ROOT, FcgiWebapp, Uncounted
 from processes import SanityError, fetch
 
@@ -102,22 +103,50 @@ def build_uncounted():
     return peers.build(program, "nice", "make", "-s", "-j2", f"BUILD={directory}", flags, program)
 
 
-def instrumentation(pairs, seconds):
-    """CPU time a request, with counting and without, in pairs back to back; the
-    order within a pair changes, so that a drift favours neither."""
-    counted = FcgiWebapp("counted")
-    uncounted = Uncounted("uncounted", build_uncounted())
-    ratios, with_it, without = [], [], []
-    with counted, uncounted:
-        for peer in (counted, uncounted):
+def slices(peers, count):
+    """CPU time a request of each peer, in slices of half a second in turns, on
+    connections that stay: only what differs between the peers differs."""
+    taken = {peer: [] for peer in peers}
+    loads = {}
+    try:
+        for peer in peers:
             start(peer)
-            wrk(peer.port, peer.path, 64, seconds)
-        for number in range(pairs):
-            order = (counted, uncounted) if number % 2 else (uncounted, counted)
-            cpu = {peer: measure(peer, 64, seconds)["cpu_us"] for peer in order}
-            ratios.append(cpu[counted] / cpu[uncounted])
-            with_it.append(cpu[counted])
-            without.append(cpu[uncounted])
+            loads[peer] = begin_wrk(peer.port, peer.path, 64)
+            time.sleep(0.5)
+            loads[peer].send_signal(signal.SIGSTOP)
+        for number in range(count):
+            for peer in peers if number % 2 else reversed(peers):
+                loads[peer].send_signal(signal.SIGCONT)
+                time.sleep(0.1)
+                served, cpu = peer.answered(), peer.processes.cpu_seconds()
+                time.sleep(0.4)
+                served, cpu = peer.answered() - served, peer.processes.cpu_seconds() - cpu
+                loads[peer].send_signal(signal.SIGSTOP)
+                if served < 100:
+                    raise SanityError(f"{peer.name} answered {served} requests in 0.4 s")
+                taken[peer].append(1e6 * cpu / served)
+    finally:
+        for load in loads.values():
+            load.kill()
+            load.wait()
+    return {peer: statistics.median(costs) for peer, costs in taken.items()}
+
+
+def instrumentation(pairs):
+    """The same build with counting and without, started afresh for each pair,
+    since how connections fall on processes is a part of what varies."""
+    program = build_uncounted()
+    with_it, without = [], []
+    for number in range(pairs):
+        counted, uncounted = FcgiWebapp("counted"), Uncounted("uncounted", program)
+        with counted, uncounted:
+            order = [counted, uncounted]
+            cost = slices(order if number % 2 else order[::-1], 8)
+            if counted.counted() < 1000 or uncounted.counted() != 0:
+                raise SanityError("the build that counts does not, or the one that does not does")
+        with_it.append(cost[counted])
+        without.append(cost[uncounted])
+    ratios = [a / b for a, b in zip(with_it, without)]
     quarter, _, three_quarters = statistics.quantiles(ratios, n=4)
     return {
         "cost": statistics.median(ratios) - 1,

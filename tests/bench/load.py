@@ -75,6 +75,13 @@ def wrk(port, path, connections, seconds):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def begin_wrk(port, path, connections):
+    """A load that its caller ends, in five minutes at the latest."""
+    return subprocess.Popen(
+        ["wrk", "-t2", f"-c{connections}", "-d300s", f"http://127.0.0.1:{port}{path}"], stdout=subprocess.DEVNULL
+    )
+
+
 def check_load(peer, load, connections, size, counted):
     """That what wrk took for answers are answers, and were counted."""
     if load["requests"] == 0:

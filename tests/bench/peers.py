@@ -122,7 +122,11 @@ class NginxPeer(Peer):
         )
 
     def counted(self):
-        """For those that count nothing: what their nginx has answered."""
+        """For those that count nothing."""
+        return self.answered()
+
+    def answered(self):
+        """What nginx has answered."""
         status, _, body = fetch(self.private_port, "/nginx_status")
         if status != 200:
             raise SanityError(f"nginx's status answers {status}")
