@@ -193,6 +193,11 @@ burn_cpu(void *argument)
 		    (int64_t)(burner->floor * (double)(now - began)) - used -
 		    given_up;
 
+		/* Beyond the limit more is asked for than the floor, always. */
+		if (owed < 0 && burner->floor < burner->share) {
+			given_up += owed;
+			owed = 0;
+		}
 		if (owed > burner->debt_max) {
 			given_up += owed - burner->debt_max;
 			owed = burner->debt_max;
