@@ -205,8 +205,9 @@ def test_a_worker_that_is_stopped_and_goes_on_in_time_lives(own_service):
 def test_a_crash_is_a_502_for_its_caller_alone(own_service):
     service = own_service(WORKERS=2)
     with load_of(service, connections=16) as (answers, failures):
-        for _ in range(5):
+        for crash in range(5):
             answer = service.request("POST", "/crash")
+            wait_for(lambda: service.scrape()[("fcgi_worker_starts_total",)] >= 3 + crash)
             assert answer.status == 502
             assert answer.headers["Content-Type"] == "application/problem+json"
     assert failures == []
