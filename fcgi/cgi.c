@@ -23,7 +23,7 @@ static const struct {
 	const char *name;
 	size_t length;
 } variables[VARIABLE_COUNT] = {
-#define VARIABLE(name) [name] = {#name "=", sizeof(#name)}
+#define VARIABLE(name) [name] = {#name, sizeof(#name) - 1}
     VARIABLE(REQUEST_METHOD),
     VARIABLE(PATH_INFO),
     VARIABLE(QUERY_STRING),
@@ -38,16 +38,16 @@ static const struct {
 static int64_t
 parse_msec(const char *text)
 {
-	char *end;
-	long long seconds = strtoll(text, &end, 10);
-	long long milliseconds = 0;
+	int64_t milliseconds = 0;
+	int digits = 0;
 
-	if (*end == '.')
-		milliseconds = strtoll(end + 1, &end, 10);
-	if (*end != '\0' || seconds <= 0 || seconds > INT32_MAX ||
-	    milliseconds < 0 || milliseconds > 999)
+	for (; *text >= '0' && *text <= '9' && digits < 10; text++, digits++)
+		milliseconds = milliseconds * 10 + (*text - '0');
+	if (digits == 0 || *text++ != '.')
 		return 0;
-	return (seconds * 1000 + milliseconds) * 1000000;
+	for (digits = 0; *text >= '0' && *text <= '9'; text++, digits++)
+		milliseconds = milliseconds * 10 + (*text - '0');
+	return digits == 3 && *text == '\0' ? milliseconds * 1000000 : 0;
 }
 
 void
@@ -57,13 +57,18 @@ cgi_parse(char *const *environment, struct request *request)
 
 	for (int i = 0; i < VARIABLE_COUNT; i++)
 		values[i] = "";
-	for (; *environment; environment++)
+	for (; *environment; environment++) {
+		const char *equals = strchr(*environment, '=');
+		size_t length = equals ? (size_t)(equals - *environment) : 0;
+
 		for (int i = 0; i < VARIABLE_COUNT; i++)
-			if (strncmp(*environment, variables[i].name,
-				variables[i].length) == 0) {
-				values[i] = *environment + variables[i].length;
+			if (variables[i].length == length &&
+			    memcmp(*environment, variables[i].name, length) ==
+				0) {
+				values[i] = equals + 1;
 				break;
 			}
+	}
 	*request = (struct request){
 	    .method = request_method_parse(values[REQUEST_METHOD]),
 	    .path = *values[PATH_INFO] ? values[PATH_INFO] : "/",
@@ -77,21 +82,64 @@ cgi_parse(char *const *environment, struct request *request)
 	};
 }
 
+/* Where the head is written to; at passes end when it does not fit. */
+struct writer {
+	char *at;
+	char *end;
+};
+
+static void
+put(struct writer *writer, const char *text, size_t length)
+{
+	if (length <= (size_t)(writer->end - writer->at)) {
+		memcpy(writer->at, text, length);
+		writer->at += length;
+	} else {
+		writer->at = writer->end;
+	}
+}
+
+static void
+put_text(struct writer *writer, const char *text)
+{
+	put(writer, text, strlen(text));
+}
+
+static void
+put_number(struct writer *writer, size_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + number % 10);
+	while (number /= 10);
+	put(writer, digits + at, sizeof(digits) - at);
+}
+
+/* By hand, since printf() would be a fifth of all that a request costs here. */
 size_t
 cgi_format_head(const struct response *response, char *head, size_t size)
 {
-	int length;
+	struct writer writer = {head, head + size};
+	const char *reason = response_reason(response->status);
 
-	if (response->status == 204 || response->status == 304)
-		length = snprintf(head, size, "Status: %d %s\r\n%.*s\r\n",
-		    response->status, response_reason(response->status),
-		    (int)response->headers_length, response->headers);
-	else
-		length = snprintf(head, size,
-		    "Status: %d %s\r\nContent-Type: %s\r\n"
-		    "Content-Length: %zu\r\n%.*s\r\n",
-		    response->status, response_reason(response->status),
-		    response->content_type, response->body_length,
-		    (int)response->headers_length, response->headers);
-	return length > 0 && (size_t)length < size ? (size_t)length : 0;
+	put_text(&writer, "Status: ");
+	put_number(&writer, (size_t)response->status);
+	put_text(&writer, " ");
+	put_text(&writer, reason);
+	put_text(&writer, "\r\n");
+	if (response->status != 204 && response->status != 304) {
+		put_text(&writer, "Content-Type: ");
+		put_text(&writer, response->content_type);
+		put_text(&writer, "\r\nContent-Length: ");
+		put_number(&writer, response->body_length);
+		put_text(&writer, "\r\n");
+	}
+	put(&writer, response->headers, response->headers_length);
+	put_text(&writer, "\r\n");
+	if (writer.at == writer.end)
+		return 0;
+	*writer.at = '\0';
+	return (size_t)(writer.at - head);
 }

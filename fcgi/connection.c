@@ -5,9 +5,9 @@
  * - listen_sock is -1, so that a peer's close is an error and not a blocking
  *   accept; ipcFd is set by us, with keepConnection = 1, without which the
  *   FCGX_Finish_r() inside FCGX_Accept_r() would close it.
- * - FCGX_Accept_r() is called only when a whole request is in the socket: it
- *   blocks on half of one, and blocking descriptors are all it can do. So that
- *   is found out by peeking, and frame.c judges what was peeked.
+ * - FCGX_Accept_r() blocks on half a request, and blocking descriptors are all
+ *   it can do. So the request is received here, frame.c judges it, and libfcgi
+ *   gets it, whole, through OS_Read() below: it never reads the socket itself.
  */
 #include "connection.h"
 
@@ -18,13 +18,37 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <fcgios.h>
+
 #include "frame.h"
 #include "log.h"
 
 enum { SEND_TIMEOUT_SECONDS = 5 };
 
-/* What is in the socket of the connection being read; one at a time. */
-static unsigned char peeked[CONNECTION_REQUEST_MAX];
+/* What came on the connection being read; one at a time. */
+static unsigned char received[CONNECTION_REQUEST_MAX];
+
+/* The whole request that libfcgi is reading, and how much of it is left. */
+static struct {
+	const unsigned char *at;
+	size_t left;
+} whole;
+
+/*
+ * libfcgi's own function to read with, replaced: it gets the request that is
+ * here already, and then an end. So it saves a system call, and never blocks.
+ */
+int
+OS_Read(int fd, char *buffer, size_t size)
+{
+	(void)fd;
+	if (size > whole.left)
+		size = whole.left;
+	memcpy(buffer, whole.at, size);
+	whole.at += size;
+	whole.left -= size;
+	return (int)size;
+}
 
 int
 connection_init(void)
@@ -104,24 +128,64 @@ accept_request(struct connection *connection)
 	return CONNECTION_REQUEST;
 }
 
+/* What came of a request before, and what has come now. Returns its size. */
+static ssize_t
+receive(struct connection *connection)
+{
+	size_t before = connection->partial_length;
+	ssize_t size;
+
+	if (before > 0)
+		memcpy(received, connection->partial, before);
+	size = recv(connection->fd, received + before,
+	    sizeof(received) - before, MSG_DONTWAIT);
+	return size > 0 ? (ssize_t)before + size : size;
+}
+
+/* Half a request is kept until the rest comes. */
+static int
+keep_partial(struct connection *connection, size_t size)
+{
+	char *partial = realloc(connection->partial, size);
+
+	if (!partial)
+		return -ENOMEM;
+	memcpy(partial, received, size);
+	connection->partial = partial;
+	connection->partial_length = size;
+	return 0;
+}
+
+static void
+forget_partial(struct connection *connection)
+{
+	free(connection->partial);
+	connection->partial = NULL;
+	connection->partial_length = 0;
+}
+
 enum connection_status
 connection_read(struct connection *connection)
 {
-	ssize_t size = recv(
-	    connection->fd, peeked, sizeof(peeked), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t size = receive(connection);
 	size_t length;
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return CONNECTION_WAITING;
 	if (size > 0)
-		switch (frame_measure(peeked, (size_t)size, &length)) {
+		switch (frame_measure(received, (size_t)size, &length)) {
 		case FRAME_COMPLETE:
+			if (connection->partial)
+				forget_partial(connection);
+			whole.at = received;
+			whole.left = length;
 			/* nginx waits for an answer; libfcgi would lose it. */
 			if (length < (size_t)size)
 				connection->close_after = true;
 			return accept_request(connection);
 		case FRAME_PARTIAL:
-			if (size < CONNECTION_REQUEST_MAX)
+			if (size < CONNECTION_REQUEST_MAX &&
+			    keep_partial(connection, (size_t)size) == 0)
 				return CONNECTION_PARTIAL;
 			break;
 		case FRAME_INVALID:
@@ -175,6 +239,7 @@ void
 connection_close(struct connection *connection)
 {
 	forget_body(connection);
+	forget_partial(connection);
 	if (connection->fd < 0)
 		return;
 	/* FCGX_Free() with close would wait for the peer (OS_IpcClose). */

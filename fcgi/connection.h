@@ -26,6 +26,8 @@ struct connection {
 	bool close_after;
 	char *body; /* of the request at hand; owned, or NULL */
 	size_t body_length;
+	char *partial; /* of a request that has begun to come; owned, or NULL */
+	size_t partial_length;
 };
 
 /* Once per process, before the first connection. Returns 0 or -errno. */

@@ -187,22 +187,26 @@ has_control(const char *text)
 void
 response_header(struct response *response, const char *name, const char *value)
 {
-	size_t room = sizeof(response->headers) - response->headers_length;
-	int length;
+	size_t name_length = strlen(name);
+	size_t value_length = strlen(value);
+	char *at = response->headers + response->headers_length;
 
 	if (has_control(name) || has_control(value)) {
 		LOG(LOG_ERROR, "header left out: it has a control character",
 		    LOG_STRING("header", name));
 		return;
 	}
-	length = snprintf(response->headers + response->headers_length, room,
-	    "%s: %s\r\n", name, value);
-	if (length < 0 || (size_t)length >= room) {
+	if (name_length + value_length + 4 >
+	    sizeof(response->headers) - response->headers_length) {
 		LOG(LOG_ERROR, "header left out: raise RESPONSE_HEADERS_SIZE",
 		    LOG_STRING("header", name));
 		return;
 	}
-	response->headers_length += (size_t)length;
+	at = mempcpy(at, name, name_length);
+	at = mempcpy(at, ": ", 2);
+	at = mempcpy(at, value, value_length);
+	at = mempcpy(at, "\r\n", 2);
+	response->headers_length = (size_t)(at - response->headers);
 }
 
 void

@@ -10,6 +10,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -646,6 +647,10 @@ worker_run(const struct worker_config *config)
 	static struct worker worker;
 	int error;
 
+	/* To be woken is not to push nginx off its CPU before it has handed on
+	 * what else it has: fewer switches, more requests for each. */
+	if (config->slot >= STORE_WORKER)
+		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 	worker.config = config;
 	worker.is_patient = true;
 	worker.state = store_state(config->service->store, config->slot);

@@ -118,7 +118,7 @@ class NginxPeer(Peer):
 
     def launch(self):
         self.processes.start(
-            "nginx", "-e", "stderr", "-p", self.directory, "-c", self.directory / "nginx.conf", PATH=PATH
+            "chrt", "--batch", "0", "nginx", "-e", "stderr", "-p", self.directory, "-c", self.directory / "nginx.conf", PATH=PATH
         )
 
     def counted(self):

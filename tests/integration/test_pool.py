@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import re
+import resource
 import signal
 import socket
 import struct
@@ -14,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import children, exists, name_of, run_program, wait_for
+from conftest import ROOT, children, exists, name_of, run_program, wait_for
 
 SECONDS = float(os.environ.get("POOL_SECONDS", "5"))
 
@@ -224,12 +225,7 @@ def test_a_post_is_not_sent_twice(own_service):
 
 def test_with_the_pool_gone_it_is_a_502_problem_at_once(own_service):
     service = own_service(start=False)
-    service.run_dir.mkdir()
-    conf = service.run_dir / "nginx.conf"
-    from conftest import ROOT
-    conf.write_text(subprocess.run([ROOT / "scripts/nginx-conf"], env=service.environment, capture_output=True, text=True, check=True).stdout)
-    service.process = subprocess.Popen(["nginx", "-q", "-e", "stderr", "-p", service.run_dir, "-c", conf], stderr=subprocess.DEVNULL,
-                                       env={"PATH": service.environment["PATH"] + ":/usr/sbin"}, stdin=subprocess.DEVNULL)
+    service.process = subprocess.Popen([ROOT / "scripts/nginx"], env=service.environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def answer():
         with contextlib.suppress(OSError):
@@ -403,6 +399,31 @@ def test_slow_clients_hold_up_nobody(own_service):
             client.close()
 
 
+def test_10000_connections_keep_nobody_out(own_service):
+    """As many as this machine lets a process open: silent ones, kept ones, slow headers, slow bodies, slow readers."""
+    service = own_service(WORKERS=2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    slow = [b"GET / HTTP/1.1\r\nHo", b"POST /bye HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20]
+    clients = []
+    try:
+        for number in range(min(10000, hard - 200)):
+            client = socket.create_connection(("127.0.0.1", service.port), timeout=30)
+            clients.append(client)
+            if number % 20 == 0:
+                client.sendall(slow[number // 20 % 3])
+            elif number % 2 == 0:
+                client.sendall(b"GET /bye HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _ in range(50):
+            assert service.get("/health", timeout=10).status == 200
+        assert resident(service.workers) < 64 << 20
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_a_client_that_vanishes_while_its_request_is_parked_leaves_nothing(own_service):
     service = own_service(WORKERS=2)
     for _ in range(20):
@@ -410,6 +431,13 @@ def test_a_client_that_vanishes_while_its_request_is_parked_leaves_nothing(own_s
             client.sendall(b"GET /delay/30 HTTP/1.1\r\nHost: x\r\n\r\n")
             wait_for(lambda: service.get("/live").json["workers"]["connections"] >= 2)
     wait_for(lambda: service.get("/live").json["workers"]["connections"] <= 4, what="the parked ones to be dropped")
+
+
+def test_the_workers_and_nginx_are_batch_processes(service):
+    nginx = [pid for pid in service.all_pids() if name_of(pid) == "nginx"]
+    assert len(nginx) > 1
+    assert {os.sched_getscheduler(pid) for pid in nginx + service.workers} == {os.SCHED_BATCH}
+    assert os.sched_getscheduler(service.master) == os.SCHED_OTHER
 
 
 def test_connections_are_spread_over_the_workers(own_service):

@@ -305,7 +305,7 @@ half_a_request_and_then_nothing_is_closed_by_its_end(void **state)
 	send_bytes(records.bytes, records.size / 2);
 	assert_status(CONNECTION_PARTIAL);
 	connection_close(&connection);
-	assert_int_equal(recv(nginx, &(char){0}, 1, 0), -1); /* reset */
+	assert_true(recv(nginx, &(char){0}, 1, 0) <= 0); /* reset or ended */
 }
 
 static void
