@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-from conftest import children, running  # noqa: E402
+from conftest import children, name_of, running  # noqa: E402
 
 CONNECTIONS = 64
 SCRIPT = """
@@ -52,7 +52,7 @@ def size_of(pids):
 
 def measure(service):
     pool = [service.master, *children(service.master)]
-    nginx = [pid for pid in service.all_pids() if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "nginx"]
+    nginx = [pid for pid in service.all_pids() if name_of(pid) == "nginx"]
     pool_resident, pool_files = size_of(pool)
     nginx_resident, nginx_files = size_of(nginx)
     return {"pool_kib": pool_resident, "pool_files": pool_files, "nginx_kib": nginx_resident, "nginx_files": nginx_files}
