@@ -63,7 +63,7 @@ def test_a_job_s_page_is_added_to_and_nothing_goes_to_the_log(summary, tmp_path)
 
 
 def test_the_benchmark_is_the_table_that_it_prints(summary, tmp_path):
-    metrics = dict.fromkeys(["rps", "p50_ms", "p99_ms", "p999_ms", "cpu_us", "pss_mib", "first_200_ms", "failures"], 17)
+    metrics = dict.fromkeys(["rps", "p50_ms", "p99_ms", "p999_ms", "cpu_us", "pss_mib", "first_200_ms", "failures", "others"], 17)
     result = {
         "date": "2026-01-02",
         "revision": "0123456",
