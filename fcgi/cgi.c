@@ -34,20 +34,32 @@ static const struct {
 #undef VARIABLE
 };
 
-/* nginx's $msec, seconds with three decimals, in ns; 0 for anything else. */
+/* Decimal digits, at most so many; *text passes them. Returns their count. */
+static int
+parse_digits(const char **text, int most, int64_t *number)
+{
+	int count = 0;
+
+	for (; **text >= '0' && **text <= '9' && count < most; ++*text, count++)
+		*number = *number * 10 + (**text - '0');
+	return count;
+}
+
+/*
+ * nginx's $msec, seconds (ten digits, to the year 2286) with three decimals, in
+ * ns; 0 for anything else, and for what no int64_t holds.
+ */
 static int64_t
 parse_msec(const char *text)
 {
 	int64_t milliseconds = 0;
-	int digits = 0;
+	int64_t ns;
 
-	for (; *text >= '0' && *text <= '9' && digits < 10; text++, digits++)
-		milliseconds = milliseconds * 10 + (*text - '0');
-	if (digits == 0 || *text++ != '.')
+	if (parse_digits(&text, 10, &milliseconds) == 0 || *text++ != '.' ||
+	    parse_digits(&text, 3, &milliseconds) != 3 || *text != '\0' ||
+	    __builtin_mul_overflow(milliseconds, 1000000, &ns))
 		return 0;
-	for (digits = 0; *text >= '0' && *text <= '9'; text++, digits++)
-		milliseconds = milliseconds * 10 + (*text - '0');
-	return digits == 3 && *text == '\0' ? milliseconds * 1000000 : 0;
+	return ns;
 }
 
 void

@@ -184,9 +184,12 @@ connection_read(struct connection *connection)
 				connection->close_after = true;
 			return accept_request(connection);
 		case FRAME_PARTIAL:
-			if (size < CONNECTION_REQUEST_MAX &&
-			    keep_partial(connection, (size_t)size) == 0)
+			if (size == CONNECTION_REQUEST_MAX)
+				break;
+			if (keep_partial(connection, (size_t)size) == 0)
 				return CONNECTION_PARTIAL;
+			log_text(LOG_ERROR, "connection closed: out of memory");
+			size = 0;
 			break;
 		case FRAME_INVALID:
 			break;

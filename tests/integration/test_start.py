@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import threading
 
 import pytest
@@ -167,6 +168,19 @@ def test_a_signal_leaves_no_process_and_no_socket_and_exit_0(own_service, number
     wait_for(lambda: not any(exists(pid) for pid in pids), what="the end of all processes")
     assert not list(service.run_dir.glob("*.sock")) and not list(service.run_dir.glob("*.pid"))
     assert service.counters.exists()
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_signal_while_it_starts_ends_it_too(own_service, steps):
+    service = own_service(start=False, WORKERS=2)
+    with service.log.open("ab") as log:
+        service.process = subprocess.Popen([ROOT / "scripts" / "run"], cwd=service.folder, env=service.environment,
+                                           stdout=log, stderr=log)
+    wait_for(lambda: (service.run_dir / "metrics.sock").exists() or steps == 0)
+    time.sleep(0.02 * steps)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(20) in (0, -signal.SIGTERM)
+    assert not list(service.run_dir.glob("*.sock"))
 
 
 def test_every_option_is_an_environment_variable_too(own_service):
