@@ -83,6 +83,7 @@ struct worker {
 	int64_t served;
 	size_t peer_count;
 	size_t peer_max;
+	size_t peer_used; /* of all; the others' memory was never touched */
 	struct peer *all;
 	struct peers free;
 	struct peers idle;    /* the longest idle first */
@@ -349,6 +350,20 @@ has_more_than_its_share(const struct worker *worker)
 	return worker->peer_count * workers > total + workers / 2;
 }
 
+/* A peer for the next connection, or NULL where all are in use. */
+static struct peer *
+free_peer(struct worker *worker)
+{
+	if (TAILQ_EMPTY(&worker->free) &&
+	    worker->peer_used < worker->peer_max) {
+		struct peer *peer = &worker->all[worker->peer_used++];
+
+		peer->connection.fd = -1;
+		TAILQ_INSERT_TAIL(&worker->free, peer, entry);
+	}
+	return TAILQ_FIRST(&worker->free);
+}
+
 /* Accept one connection. Returns whether to try for another. */
 static bool
 accept_peer(struct worker *worker)
@@ -362,7 +377,7 @@ accept_peer(struct worker *worker)
 		return false;
 	}
 	worker->is_patient = true;
-	if (TAILQ_EMPTY(&worker->free)) {
+	if (!free_peer(worker)) {
 		/* The one idle for longest makes room; nginx comes again. */
 		peer = TAILQ_FIRST(&worker->idle);
 		if (!peer)
@@ -372,13 +387,13 @@ accept_peer(struct worker *worker)
 			return false;
 		}
 		hand_back(worker, peer);
-		if (TAILQ_EMPTY(&worker->free))
+		if (!free_peer(worker))
 			return true;
 	}
 	fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return false;
-	peer = TAILQ_FIRST(&worker->free);
+	peer = free_peer(worker);
 	if (connection_open(&peer->connection, fd) < 0)
 		return true;
 	response_init(&peer->response);
@@ -665,10 +680,6 @@ worker_run(const struct worker_config *config)
 	    open_signals(&worker) < 0) {
 		log_text(LOG_ERROR, "worker cannot start: %s", strerror(errno));
 		return WORKER_FAILED;
-	}
-	for (size_t i = 0; i < worker.peer_max; i++) {
-		worker.all[i].connection.fd = -1;
-		TAILQ_INSERT_TAIL(&worker.free, &worker.all[i], entry);
 	}
 	listen_again(&worker);
 	warm_up();
