@@ -78,6 +78,10 @@ frame_measure(const unsigned char *bytes, size_t size, size_t *length)
 		} else if (read_16(record + 2) != id) {
 			return FRAME_INVALID;
 		}
+		/* libfcgi takes such padding for the next record. */
+		if (record[6] > 0 &&
+		    (content == 0 || expected == BEGIN_REQUEST))
+			return FRAME_INVALID;
 		if (size - at < HEADER_SIZE + content + record[6])
 			return FRAME_PARTIAL;
 		if (expected == BEGIN_REQUEST &&

@@ -25,7 +25,7 @@ struct records {
 	unsigned char bytes[RECORDS_SIZE];
 	size_t size;
 	unsigned id;      /* 0: 1 */
-	unsigned padding; /* behind each record */
+	unsigned padding; /* behind each record that nginx pads */
 };
 
 static inline void
@@ -43,15 +43,17 @@ records_add(
 {
 	static const unsigned char padding[256];
 	const unsigned id = records->id ? records->id : 1;
+	const unsigned pad =
+	    size > 0 && type != RECORDS_BEGIN ? records->padding : 0;
 	const unsigned char header[8] = {1, (unsigned char)type,
 	    (unsigned char)(id >> 8), (unsigned char)id,
-	    (unsigned char)(size >> 8), (unsigned char)size,
-	    (unsigned char)records->padding, 0};
+	    (unsigned char)(size >> 8), (unsigned char)size, (unsigned char)pad,
+	    0};
 
 	assert(size <= 65535);
 	records_append(records, header, sizeof(header));
 	records_append(records, content, size);
-	records_append(records, padding, records->padding);
+	records_append(records, padding, pad);
 }
 
 static inline void

@@ -79,12 +79,34 @@ static void
 padding_belongs_to_its_record(void **state)
 {
 	struct records records = {.padding = 7};
+	struct records cut = {.padding = 7};
+	struct records pair = {0};
 
 	(void)state;
 	records_request(&records, "POST", "/", "body");
 	assert_int_equal(measure(&records), FRAME_COMPLETE);
-	records.size--;
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
+	records_begin(&cut, RECORDS_RESPONDER, 1);
+	records_pair(&pair, "REQUEST_METHOD", "GET");
+	records_add(&cut, RECORDS_PARAMS, pair.bytes, pair.size);
+	cut.size--;
+	assert_int_equal(measure(&cut), FRAME_PARTIAL);
+}
+
+/* libfcgi would take it for the next record. */
+static void
+padding_of_nothing_or_of_a_beginning_is_refused(void **state)
+{
+	struct records begin = {0};
+	struct records params = {0};
+
+	(void)state;
+	records_begin(&begin, RECORDS_RESPONDER, 1);
+	begin.bytes[6] = 8;
+	assert_int_equal(measure(&begin), FRAME_INVALID);
+	records_begin(&params, RECORDS_RESPONDER, 1);
+	records_add(&params, RECORDS_PARAMS, NULL, 0);
+	params.bytes[16 + 6] = 8;
+	assert_int_equal(measure(&params), FRAME_INVALID);
 }
 
 static void
@@ -452,6 +474,7 @@ main(void)
 	    cmocka_unit_test(every_beginning_of_a_request_is_partial),
 	    cmocka_unit_test(a_second_request_behind_the_first_is_not_measured),
 	    cmocka_unit_test(padding_belongs_to_its_record),
+	    cmocka_unit_test(padding_of_nothing_or_of_a_beginning_is_refused),
 	    cmocka_unit_test(params_and_body_may_come_in_several_records),
 	    cmocka_unit_test(no_params_and_no_body_is_a_request),
 	    cmocka_unit_test(the_largest_record_passes),
