@@ -39,10 +39,10 @@ static const char *const formats[] = {"text", "openmetrics", NULL};
 
 static const struct option_spec specs[] = {
     {"socket", COMMAND_SERVE, TEXT, FIELD(socket), "/run/fcgi-webapp/app.sock",
-	0, 0, NULL, "PATH", "where nginx finds the workers"},
+	0, 0, NULL, "PATH", "socket for requests"},
     {"metrics-socket", COMMAND_SERVE, TEXT, FIELD(metrics_socket),
 	"/run/fcgi-webapp/metrics.sock", 0, 0, NULL, "PATH",
-	"where nginx finds the observer"},
+	"socket for scrapes"},
     {"metrics-file", COMMAND_SERVE | COMMAND_METRICS, TEXT, FIELD(metrics_file),
 	"/var/lib/fcgi-webapp/counters", 0, 0, NULL, "PATH",
 	"the counter file"},
@@ -71,7 +71,7 @@ static const struct option_spec specs[] = {
     {"seconds", COMMAND_LOAD, NUMBER, FIELD(seconds), "60", 0.1, 86400, NULL,
 	"SECONDS", "for how long"},
     {"threads", COMMAND_LOAD, WHOLE, FIELD(threads), "0", 0, 256, NULL, "COUNT",
-	"threads to load the CPU with; 0: as many as it takes"},
+	"threads to load the CPU with; 0: what it takes"},
     {"quiet", COMMAND_LOAD, SWITCH, FIELD(quiet), "false", 0, 0, NULL, NULL,
 	"print errors only"},
 };
@@ -85,8 +85,8 @@ static const struct {
 	const char *example;
 } commands[] = {
     {COMMAND_SERVE, "serve", "Run the pool that nginx talks to.",
-	"fcgi-webapp serve --socket ./app.sock --metrics-socket ./m.sock "
-	"--metrics-file ./counters"},
+	"fcgi-webapp serve --socket ./a --metrics-socket ./m --metrics-file "
+	"./c"},
     {COMMAND_METRICS, "metrics",
 	"Print the metrics out of the counter file, pool running or not.",
 	"fcgi-webapp metrics --metrics-file ./counters --format openmetrics"},

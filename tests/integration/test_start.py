@@ -69,7 +69,7 @@ def test_help_fits_a_screen_and_shows_an_example(command):
     assert run.returncode == 0 and run.stderr == ""
     assert "Example" in run.stdout
     assert len(run.stdout.splitlines()) <= 24
-    assert max(map(len, run.stdout.splitlines())) <= 100
+    assert max(map(len, run.stdout.splitlines())) <= 80
 
 
 def test_version_is_printed():
