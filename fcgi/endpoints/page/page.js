@@ -216,9 +216,9 @@ function drawAlarms() {
 function drawCurve() {
   const now = samples.at(-1);
   const demand = samples.map((sample) => sample.cpu.demand_cores / sample.cpu.limit_cores);
-  const top = Math.min(4, Math.max(1.25, Math.ceil(1.1 * Math.max(...demand) * 4) / 4));
+  const top = Math.min(8, Math.max(1.25, Math.ceil(1.1 * Math.max(...demand) * 4) / 4));
   const x = (sample) => (1000 * (1 - (now.time - sample.time) / HISTORY_SECONDS)).toFixed(1);
-  const y = (ratio) => (200 * (1 - ratio / top)).toFixed(1);
+  const y = (ratio) => (200 * (1 - Math.min(1, ratio / top))).toFixed(1);
   const line = (value) => samples.map((sample, i) => `${i ? 'L' : 'M'}${x(sample)} ${y(value(sample))}`).join('');
   const usage = line((sample) => sample.cpu.usage_cores / sample.cpu.limit_cores);
 
