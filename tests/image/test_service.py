@@ -133,12 +133,13 @@ def test_term_under_load_loses_no_request_and_exits_0(limited):
     # Nobody takes a container that is stopped by hand out of a Service first, so the kernel still accepts connections that
     # nginx never sees. What nginx took, it answered: an unanswered request is not in its log.
     log = limited.log()
-    assert counts["answered"] > 1000 and log.count('"uri":"/bye?n=') >= counts["answered"]
-    for number in counts["unanswered"]:
-        assert f'"uri":"/bye?n={number}"' not in log
-    # Idle kept connections were closed, each at most once; in the kernel's queue was what fits between two accepts.
-    assert counts["kept_connection_closed"] <= 16
-    assert len(counts["unanswered"]) - counts["kept_connection_closed"] <= 16
+    logged = {json.loads(line)["uri"] for line in log.splitlines() if '"uri":"/bye?n=' in line}
+    assert counts["answered"] > 1000 and len(logged) >= counts["answered"]
+    assert not logged & {f"/bye?n={number}" for number in counts["unanswered"]}
+    # A client's idle kept connection was closed, once by each of nginx's two workers at most; in the kernel's queue, as that
+    # was closed, each client had one at most.
+    assert counts["kept_connection_closed"] <= 2 * 16
+    assert len(counts["unanswered"]) - counts["kept_connection_closed"] <= 32
 
 
 def in_background(container, path):

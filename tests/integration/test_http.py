@@ -1,7 +1,11 @@
 """The routes through nginx, and what HTTP clients get wrong."""
 
+import concurrent.futures
 import json
+import os
 import socket
+import threading
+import time
 
 import pytest
 
@@ -97,6 +101,30 @@ def test_the_request_id_is_in_the_answer_and_in_the_access_log(service):
     request_id = service.get("/bye").headers["X-Request-ID"]
     assert len(request_id) == 32
     wait_for(lambda: any(line["request_id"] == request_id for line in service.access_log()), what="the log line")
+
+
+def test_the_lines_of_the_access_log_are_whole_in_a_slow_pipe(own_service, tmp_path):
+    """As a container's are: several processes of nginx write to one pipe, which takes 4 KiB at once without a break."""
+    pipe = tmp_path / "access.log"
+    os.mkfifo(pipe)
+    log = []
+
+    def read_slowly():
+        with pipe.open("rb", buffering=0) as end:
+            while some := end.read(4096):
+                log.append(some)
+                time.sleep(0.001)
+
+    reader = threading.Thread(target=read_slowly, daemon=True)
+    reader.start()
+    service = own_service(NGINX_WORKERS=4, ACCESS_LOG=pipe)
+    requests = b"GET /bye HTTP/1.1\r\nHost: a\r\n\r\n" * 499 + b"GET /bye HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with concurrent.futures.ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: service.raw(requests, 60), range(16)))
+    service.stop()
+    reader.join()
+    assert sum(answer.count(b"Bye Bye") for answer in answers) == 8000
+    assert sum(json.loads(line)["uri"] == "/bye" for line in b"".join(log).splitlines()) == 8000
 
 
 def test_metrics_are_not_public(service):
