@@ -205,14 +205,16 @@ def test_a_worker_that_is_stopped_and_goes_on_in_time_lives(own_service):
 
 def test_a_crash_is_a_502_for_its_caller_alone(own_service):
     service = own_service(WORKERS=2)
+    # One crash fewer than a GET has tries (@again in nginx.conf): with these one after another, and each worker that comes
+    # up the only one, the same GET may meet them all.
     with load_of(service, connections=16) as (answers, failures):
-        for crash in range(5):
+        for crash in range(4):
             answer = service.request("POST", "/crash")
             wait_for(lambda: service.scrape()[("fcgi_worker_starts_total",)] >= 3 + crash)
             assert answer.status == 502
             assert answer.headers["Content-Type"] == "application/problem+json"
     assert failures == []
-    assert service.scrape()[("fcgi_worker_exits_total", ("reason", "crashed"))] == 5
+    assert service.scrape()[("fcgi_worker_exits_total", ("reason", "crashed"))] == 4
 
 
 def test_a_post_is_not_sent_twice(own_service):
