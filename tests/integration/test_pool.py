@@ -407,7 +407,7 @@ def test_10000_connections_keep_nobody_out(own_service):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     slow = [b"GET / HTTP/1.1\r\nHo", b"POST /bye HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",
-            b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20]
+            b"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n" * 20]
     clients = []
     try:
         for number in range(min(10000, hard - 200)):
@@ -419,6 +419,9 @@ def test_10000_connections_keep_nobody_out(own_service):
                 client.sendall(b"GET /bye HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in range(50):
             assert service.get("/health", timeout=10).status == 200
+        active = int(re.search(r"Active connections: (\d+)", service.get("/nginx_status", port=service.metrics_port).body.decode())[1])
+        print(f"{len(clients)} connections, {active} of them open at the end")
+        assert active > 0.9 * len(clients)
         assert resident(service.workers) < 64 << 20
     finally:
         for client in clients:
