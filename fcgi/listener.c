@@ -59,10 +59,7 @@ bind_and_listen(int fd, const struct sockaddr_un *address)
 static int
 fail(int error, const char *path)
 {
-	static const struct {
-		int error;
-		const char *advice;
-	} advices[] = {
+	static const struct log_advice advices[] = {
 	    {-EADDRINUSE, "another process listens there: stop it, or choose "
 			  "another path"},
 	    {-EEXIST, "there is a file that is not a socket: move it away, or "
@@ -73,14 +70,10 @@ fail(int error, const char *path)
 		      "or choose another path"},
 	    {-ENAMETOOLONG, "a unix socket's path has at most 107 bytes: "
 			    "choose a shorter one"},
+	    {0, NULL},
 	};
-	const char *advice = strerror(-error);
 
-	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
-		if (advices[i].error == error)
-			advice = advices[i].advice;
-	log_text(LOG_ERROR, "cannot listen on %s: %s", path, advice);
-	return error;
+	return log_failure(error, "listen on", path, advices);
 }
 
 int

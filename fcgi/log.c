@@ -183,3 +183,14 @@ log_text(enum log_level level, const char *format, ...)
 	va_end(arguments);
 	log_fields(level, message, NULL, 0);
 }
+
+int
+log_failure(int error, const char *what, const char *path,
+    const struct log_advice *advices)
+{
+	while (advices->error && advices->error != error)
+		advices++;
+	log_text(LOG_ERROR, "cannot %s %s: %s", what, path,
+	    advices->error ? advices->text : strerror(-error));
+	return error;
+}

@@ -44,4 +44,17 @@ void log_fields(enum log_level level, const char *message,
 void log_text(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* What to do about an error, as a negative errno. */
+struct log_advice {
+	int error;
+	const char *text;
+};
+
+/*
+ * Log "cannot WHAT PATH: " and the advice, or else the error's own text; the
+ * advices end with one of error 0. Returns the error.
+ */
+int log_failure(int error, const char *what, const char *path,
+    const struct log_advice *advices);
+
 #endif

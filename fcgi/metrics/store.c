@@ -179,10 +179,7 @@ publish(struct store *store, const char *path, const char *new_path)
 static int
 fail(int error, const char *path)
 {
-	static const struct {
-		int error;
-		const char *advice;
-	} advices[] = {
+	static const struct log_advice advices[] = {
 	    {-EBUSY, "another pool holds it: stop that one, or give this one a "
 		     "file of its own with --metrics-file"},
 	    {-ENOSPC, "the disk is full: free some space, or put it elsewhere "
@@ -200,15 +197,10 @@ fail(int error, const char *path)
 	    {-EINVAL, "it is not a regular file: move it away, or choose "
 		      "another with --metrics-file"},
 	    {-ESTALE, "another version wrote it: use that version's binary"},
+	    {0, NULL},
 	};
-	const char *advice = strerror(-error);
 
-	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++)
-		if (advices[i].error == error)
-			advice = advices[i].advice;
-	log_text(
-	    LOG_ERROR, "cannot open the counter file %s: %s", path, advice);
-	return error;
+	return log_failure(error, "open the counter file", path, advices);
 }
 
 /* Open a path that must be a regular file. Returns the fd. */
