@@ -1,8 +1,6 @@
 """A Prometheus that scrapes the real service, and samples of what only a cluster has."""
 
 import http.server
-import importlib.machinery
-import importlib.util
 import json
 import pathlib
 import re
@@ -10,6 +8,7 @@ import shutil
 import signal
 import string
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -19,17 +18,12 @@ import urllib.request
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from modules import load_module  # noqa: E402
+
 MONITORING = ROOT / "monitoring"
 SAMPLES = pathlib.Path(__file__).parent / "samples"
 DASHBOARD = json.loads((MONITORING / "grafana/dashboards/fcgi-webapp.json").read_text())
-
-
-def load_module(name, path):
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
 stack = load_module("stack", ROOT / "scripts" / "stack")

@@ -1,28 +1,22 @@
 """The documents, what there really is, and a copy of the tree with the service in it."""
 
 import functools
-import importlib.machinery
-import importlib.util
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from modules import load_module  # noqa: E402
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
 RUNBOOKS = sorted((ROOT / "monitoring/runbooks").glob("*.md"))
 GENERATED = {"CHANGELOG.md", "slack-messages.md"}  # what was true of a release; what a test writes
-
-
-def load_module(name, path):
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
 

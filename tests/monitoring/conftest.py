@@ -1,13 +1,12 @@
 """Where things are, and a real Alertmanager that talks to the Slack stand-in."""
 
 import functools
-import importlib.machinery
-import importlib.util
 import json
 import pathlib
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -17,17 +16,11 @@ import pytest
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from modules import load_module  # noqa: E402
+
 MONITORING = ROOT / "monitoring"
 RULES = sorted((MONITORING / "prometheus" / "rules").glob("*.yml"))
-
-
-def load_module(name, path):
-    """A module by its path; a script's has no suffix."""
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 slack = load_module("slack_stand_in", ROOT / "tests" / "e2e" / "slack.py")
 

@@ -3,10 +3,9 @@
 import base64
 import contextlib
 import http.server
-import importlib.machinery
-import importlib.util
 import json
 import pathlib
+import sys
 import threading
 import time
 
@@ -15,19 +14,14 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from modules import load_module  # noqa: E402
+
 SCREENSHOTS = ROOT / "build" / "screenshots"
 CPU_LIMIT, MEMORY_LIMIT = "0.2", str(256 << 20)
 # Without these Chromium calls home, which a test has no business to do.
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"]
-
-
-def load_module(name, path):
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
 stack = load_module("stack", ROOT / "scripts" / "stack")
