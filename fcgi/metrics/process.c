@@ -95,9 +95,9 @@ add_process(const char *root, pid_t pid, struct process *process)
 		&user, &system, &child_user, &child_system, &started, &size,
 		&pages) != 7)
 		return;
-	process->cpu_seconds +=
-	    ((double)(user + system) + (double)(child_user + child_system)) /
-	    tick;
+	process->cpu_seconds += ((double)user + (double)system +
+				    (double)child_user + (double)child_system) /
+				tick;
 	process->virtual_bytes += size;
 	process->resident_bytes +=
 	    (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
