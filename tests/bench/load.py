@@ -101,8 +101,8 @@ def check_load(peer, load, connections, size, counted):
         )
     except SanityError:
         raise SanityError(f"counted {peer.counted() - counted} of {load['requests']} requests") from None
-    # Those under way when wrk ended, and what asks for the count.
-    if now > counted + load["requests"] + connections + load["timeout"] + 100:
+    # Those under way when wrk ended, the warm-up's too, and what asks for the count.
+    if now > counted + load["requests"] + 2 * connections + load["timeout"] + 100:
         raise SanityError(f"counted {now - counted} requests, but {load['requests']} were sent")
 
 
