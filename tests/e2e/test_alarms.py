@@ -247,14 +247,14 @@ def normal_traffic(stack, report):
         return stack.processes("fcgi-webapp", "serve")
 
     def restart():
-        before = pool()[0]
+        before = pool()[:1]
         stack.signal(signal.SIGTERM, "scripts/run")
-        wait_for(lambda: pool() and pool()[0] != before and stack.request("/ready")[0] == 200, 60, "the service after a restart")
+        wait_for(lambda: pool()[:1] not in ([], before) and stack.request("/ready")[0] == 200, 60, "the service after a restart")
 
     def reload():
         before = pool()
         os.kill(before[0], signal.SIGHUP)
-        wait_for(lambda: pool()[0] == before[0] and not set(before[2:]) & set(pool()), 30, "new workers")
+        wait_for(lambda: pool()[:1] == before[:1] and not set(before[2:]) & set(pool()), 30, "new workers")
 
     def kill():
         os.kill(pool()[-1], signal.SIGKILL)
