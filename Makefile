@@ -76,14 +76,15 @@ clean: ## remove build/, counters included
 
 # --- run --------------------------------------------------------------------
 
-# On a terminal, give Ctrl-C to the service alone: make would fail by it.
-foreground = [ ! -t 0 ] || set -m;
+# On a terminal, give Ctrl-C to the service alone: make would fail by it. Else no
+# shell stays between: whoever ends make ends the service.
+foreground = if [ -t 0 ]; then set -m; exec=; else exec=exec; fi; $$exec
 
 .PHONY: run
 run: ## the service on 8081, its metrics on 8000, until Ctrl-C
 	@scripts/deps build run
 	@$(MAKE) --no-print-directory $(PROGRAM)
-	@$(foreground) HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
+	@$(foreground) env HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
 	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' scripts/run
 
 # --- test -------------------------------------------------------------------

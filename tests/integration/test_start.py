@@ -201,10 +201,13 @@ def test_make_run_takes_ports_and_workers(folder):
             assert run.poll() is None, run.stdout.read()
             return is_open(port) and is_open(metrics_port)
         wait_for(answers, 60)
-        names = [name_of(pid) for pid in descendants(run.pid)]
-        assert names.count("worker") == 3
+        left = descendants(run.pid)
+        assert [name_of(pid) for pid in left].count("worker") == 3
+        run.terminate()
+        wait_for(lambda: not any(exists(pid) for pid in left), 40, "the end of all when make is ended")
     finally:
-        os.killpg(run.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGINT)
     run.wait(40)
 
 
