@@ -57,17 +57,12 @@ connection_init(void)
 }
 
 static bool
-peer_is_trusted(int fd)
+is_trusted(const struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return false;
-	if (peer.uid == 0 || peer.uid == geteuid() || peer.gid == getegid())
+	if (peer->uid == 0 || peer->uid == geteuid() || peer->gid == getegid())
 		return true;
 	LOG(LOG_WARNING, "connection refused: the peer is another user",
-	    LOG_NUMBER("uid", peer.uid), LOG_NUMBER("peer_pid", peer.pid));
+	    LOG_NUMBER("uid", peer->uid), LOG_NUMBER("peer_pid", peer->pid));
 	return false;
 }
 
@@ -75,8 +70,11 @@ int
 connection_open(struct connection *connection, int fd)
 {
 	struct timeval patience = {.tv_sec = SEND_TIMEOUT_SECONDS};
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
 
-	if (!peer_is_trusted(fd)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
+	    !is_trusted(&peer)) {
 		close(fd);
 		return -EPERM;
 	}
@@ -87,6 +85,7 @@ connection_open(struct connection *connection, int fd)
 	connection->fcgi.ipcFd = fd;
 	connection->fcgi.keepConnection = 1;
 	connection->fd = fd;
+	connection->peer = peer.pid;
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <fcgiapp.h>
 
@@ -23,6 +24,8 @@ enum connection_status {
 struct connection {
 	FCGX_Request fcgi;
 	int fd; /* -1: closed */
+	pid_t
+	    peer; /* the process that connected; 0: not to be seen from here */
 	bool close_after;
 	char *body; /* of the request at hand; owned, or NULL */
 	size_t body_length;

@@ -64,6 +64,7 @@ struct pool {
 	int listen_fd;
 	int metrics_fd;
 	int load_fds[2];
+	struct handover handovers[WORKERS_MAX];
 	int signals;
 	unsigned worker_count;
 	struct child observer;
@@ -120,6 +121,8 @@ run_child(struct pool *pool, const struct child *child, pid_t master)
 	    .service = &pool->service,
 	    .listen_fd = is_observer ? pool->metrics_fd : pool->listen_fd,
 	    .slot = child->slot,
+	    .handovers = pool->handovers,
+	    .worker_count = is_observer ? 0 : pool->worker_count,
 	    .max_requests = is_observer ? 0 : pool->options->max_requests,
 	    .dispatch = is_observer ? observer_dispatch : router_dispatch,
 	};
@@ -665,6 +668,14 @@ open_all(struct pool *pool, const struct store_catalog *catalog)
 	}
 	if (pipe2(pool->load_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
+	for (unsigned i = 0; i < pool->worker_count; i++)
+		if ((error = handover_open(&pool->handovers[i])) < 0) {
+			log_text(LOG_ERROR,
+			    "cannot open two descriptors for each of %u "
+			    "workers: %s; raise ulimit -n, or lower --workers",
+			    pool->worker_count, strerror(-error));
+			return error;
+		}
 	pool->service = (struct service){
 	    .options = options,
 	    .store = &pool->store,

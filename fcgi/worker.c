@@ -28,9 +28,11 @@
 #include "clock.h"
 #include "connection.h"
 #include "counters.h"
+#include "handover.h"
 #include "log.h"
 #include "metrics/store.h"
 #include "options.h"
+#include "placement.h"
 #include "router.h"
 #include "sandbox.h"
 
@@ -40,6 +42,7 @@ enum {
 	EVENTS = 64,
 	HEAD_SIZE = 1024,
 	RETRY_MS = 20, /* between tries to begin a drain */
+	PAUSE_MS = 1,  /* in accepting, where all connections are in use */
 };
 
 /* How long half a request may stay half. */
@@ -47,9 +50,6 @@ static const int64_t PARTIAL_NS = 5000000000;
 
 /* How long a draining worker still answers on its idle connections. */
 static const int64_t LINGER_NS = 100000000;
-
-/* How long a worker with more than its share leaves accepting to others. */
-static const int64_t PATIENCE_NS = 1000000;
 
 enum stage { FREE, IDLE, PARTIAL, PARKED };
 
@@ -64,6 +64,8 @@ struct peer {
 	struct counters_request count;
 	int64_t started;
 	bool is_head;
+
+	unsigned answered; /* requests, by this worker */
 };
 
 TAILQ_HEAD(peers, peer);
@@ -73,14 +75,15 @@ struct worker {
 	struct store_state *state;
 	int epoll;
 	int signals;
+	const struct handover *handover; /* what others give */
 	bool is_listening;
-	bool is_patient;        /* leaves the next connection to others */
 	int64_t listen_again;   /* when to; 0: not waiting */
 	int64_t asked_to_leave; /* 0: not */
 	int64_t drain_started;  /* 0: not draining */
 	bool is_leaving;        /* at once */
 	int exit_code;
 	int64_t served;
+	struct placement placement;
 	size_t peer_count;
 	size_t peer_max;
 	size_t peer_used; /* of all; the others' memory was never touched */
@@ -155,6 +158,22 @@ drop(struct worker *worker, struct peer *peer)
 	forget(worker, peer);
 }
 
+/* Give a connection on which nothing is under way to whom is to have it. */
+static void
+settle(struct worker *worker, struct peer *peer)
+{
+	unsigned home =
+	    placement_find(&worker->placement, peer->connection.peer);
+
+	if (home == worker->config->slot || worker->asked_to_leave ||
+	    handover_send(&worker->config->handovers[home - STORE_WORKER],
+		peer->connection.fd) < 0)
+		return;
+	/* Closed here, it would stay in epoll as long as it is open there. */
+	watch(worker, EPOLL_CTL_DEL, peer, 0);
+	drop(worker, peer);
+}
+
 /* --- serving ----------------------------------------------------------- */
 
 /* Tell the master what runs, so that it can say so when it has to kill us. */
@@ -186,6 +205,8 @@ finish(struct worker *worker, struct peer *peer)
 	    response->body, peer->count.body_bytes);
 	peer->count.status = response->status;
 	peer->count.duration_ns = clock_now() - peer->started;
+	if (response->delay_ns == 0)
+		placement_note(&worker->placement, peer->count.duration_ns);
 	response_release(response);
 	atomic_store_explicit(
 	    &worker->state->request_started, 0, memory_order_release);
@@ -198,6 +219,8 @@ finish(struct worker *worker, struct peer *peer)
 	}
 	if (result != 0)
 		forget(worker, peer);
+	else if (placement_is_due(&worker->placement, ++peer->answered))
+		settle(worker, peer);
 }
 
 /* Keep the response until it is due; the worker goes on with others. */
@@ -322,32 +345,7 @@ static void
 pause_listening(struct worker *worker)
 {
 	stop_listening(worker);
-	worker->listen_again = clock_now() + PATIENCE_NS;
-}
-
-/*
- * Whether this worker has more connections than its share: the kernel wakes
- * whom it likes, and nginx keeps what it has, so without this one worker may
- * end up with most of the load.
- */
-static bool
-has_more_than_its_share(const struct worker *worker)
-{
-	const struct store *store = worker->config->service->store;
-	size_t total = 0;
-	size_t workers = 0;
-
-	if (worker->config->slot < STORE_WORKER)
-		return false;
-	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
-		const struct store_state *state = store_state(store, slot);
-
-		if (state->pid == 0 || state->stopped)
-			continue;
-		total += (size_t)state->connections;
-		workers++;
-	}
-	return worker->peer_count * workers > total + workers / 2;
+	worker->listen_again = clock_now() + PAUSE_MS * CLOCK_NS_PER_MS;
 }
 
 /* A peer for the next connection, or NULL where all are in use. */
@@ -364,20 +362,31 @@ free_peer(struct worker *worker)
 	return TAILQ_FIRST(&worker->free);
 }
 
+/* Serve a connection that was accepted, or that another worker gave. */
+static void
+add_peer(struct worker *worker, struct peer *peer, int fd)
+{
+	if (connection_open(&peer->connection, fd) < 0)
+		return;
+	response_init(&peer->response);
+	peer->answered = 0;
+	move(worker, peer, IDLE, clock_now());
+	worker->peer_count++;
+	atomic_store_explicit(&worker->state->connections,
+	    (int64_t)worker->peer_count, memory_order_relaxed);
+	watch(worker, EPOLL_CTL_ADD, peer, EPOLLIN);
+	/* nginx sends at once, so it is mostly here already. */
+	receive(worker, peer);
+}
+
 /* Accept one connection. Returns whether to try for another. */
 static bool
 accept_peer(struct worker *worker)
 {
-	struct peer *peer;
+	struct peer *peer = free_peer(worker);
 	int fd;
 
-	/* Once: whoever has room and runs has taken it by then. */
-	if (worker->is_patient && has_more_than_its_share(worker)) {
-		pause_listening(worker);
-		return false;
-	}
-	worker->is_patient = true;
-	if (!free_peer(worker)) {
+	if (!peer) {
 		/* The one idle for longest makes room; nginx comes again. */
 		peer = TAILQ_FIRST(&worker->idle);
 		if (!peer)
@@ -387,24 +396,28 @@ accept_peer(struct worker *worker)
 			return false;
 		}
 		hand_back(worker, peer);
-		if (!free_peer(worker))
+		peer = free_peer(worker);
+		if (!peer)
 			return true;
 	}
 	fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return false;
-	peer = free_peer(worker);
-	if (connection_open(&peer->connection, fd) < 0)
-		return true;
-	response_init(&peer->response);
-	move(worker, peer, IDLE, clock_now());
-	worker->peer_count++;
-	atomic_store_explicit(&worker->state->connections,
-	    (int64_t)worker->peer_count, memory_order_relaxed);
-	watch(worker, EPOLL_CTL_ADD, peer, EPOLLIN);
-	/* nginx sends at once, so it is mostly here already. */
-	receive(worker, peer);
+	add_peer(worker, peer, fd);
 	return true;
+}
+
+/* Take what another worker gave. */
+static void
+take_over(struct worker *worker)
+{
+	int fd = handover_receive(worker->handover);
+	struct peer *peer = free_peer(worker);
+
+	if (fd >= 0 && peer)
+		add_peer(worker, peer, fd);
+	else if (fd >= 0) /* connections_max leaves room for more */
+		close(fd);
 }
 
 /* --- leaving ----------------------------------------------------------- */
@@ -438,9 +451,8 @@ others_accept(const struct worker *worker)
 static void
 empty_queue(struct worker *worker)
 {
-	do
-		worker->is_patient = false;
-	while (accept_peer(worker));
+	while (accept_peer(worker))
+		;
 }
 
 static void
@@ -561,10 +573,8 @@ run_timers(struct worker *worker)
 		resume(worker, peer);
 	while ((peer = TAILQ_FIRST(&worker->partial)) && peer->due <= now)
 		drop(worker, peer);
-	if (worker->listen_again && worker->listen_again <= now) {
+	if (worker->listen_again && worker->listen_again <= now)
 		listen_again(worker);
-		worker->is_patient = false;
-	}
 }
 
 static void
@@ -576,6 +586,8 @@ handle_event(struct worker *worker, const struct epoll_event *event)
 		accept_peer(worker);
 	else if (event->data.ptr == worker)
 		handle_signal(worker);
+	else if (event->data.ptr == &worker->handover)
+		take_over(worker);
 	else if (peer->stage == PARKED) {
 		/* nginx gave up on it; anything else is an older event. */
 		if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -618,15 +630,16 @@ run(struct worker *worker)
 /* --- beginning --------------------------------------------------------- */
 
 static size_t
-connections_allowed(void)
+connections_allowed(const struct worker_config *config)
 {
+	const rlim_t reserved = FDS_RESERVED + 2 * config->worker_count;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-	    limit.rlim_cur > CONNECTIONS_MAX + FDS_RESERVED)
+	    limit.rlim_cur > CONNECTIONS_MAX + reserved)
 		return CONNECTIONS_MAX;
-	return limit.rlim_cur > 2 * FDS_RESERVED
-		   ? (size_t)limit.rlim_cur - FDS_RESERVED
+	return limit.rlim_cur > reserved + FDS_RESERVED
+		   ? (size_t)(limit.rlim_cur - reserved)
 		   : FDS_RESERVED;
 }
 
@@ -644,6 +657,20 @@ open_signals(struct worker *worker)
 	if (worker->signals < 0)
 		return -errno;
 	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->signals, &event);
+}
+
+static int
+open_handover(struct worker *worker)
+{
+	const struct worker_config *config = worker->config;
+	struct epoll_event event = {
+	    .events = EPOLLIN, .data.ptr = &worker->handover};
+
+	if (config->worker_count == 0)
+		return 0;
+	worker->handover = &config->handovers[config->slot - STORE_WORKER];
+	return epoll_ctl(
+	    worker->epoll, EPOLL_CTL_ADD, worker->handover->in, &event);
 }
 
 /* What libraries do once, such as json-c's reading of a seed, is done here. */
@@ -667,9 +694,14 @@ worker_run(const struct worker_config *config)
 	if (config->slot >= STORE_WORKER)
 		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 	worker.config = config;
-	worker.is_patient = true;
 	worker.state = store_state(config->service->store, config->slot);
-	worker.peer_max = connections_allowed();
+	worker.peer_max = connections_allowed(config);
+	worker.placement = (struct placement){
+	    .store = config->service->store,
+	    .slot = config->slot,
+	    .worker_count = config->worker_count,
+	    .connections_max = worker.peer_max / 2,
+	};
 	worker.all = calloc(worker.peer_max, sizeof(*worker.all));
 	worker.epoll = epoll_create1(EPOLL_CLOEXEC);
 	TAILQ_INIT(&worker.free);
@@ -677,7 +709,7 @@ worker_run(const struct worker_config *config)
 	TAILQ_INIT(&worker.partial);
 	TAILQ_INIT(&worker.parked);
 	if (!worker.all || worker.epoll < 0 || connection_init() < 0 ||
-	    open_signals(&worker) < 0) {
+	    open_signals(&worker) < 0 || open_handover(&worker) < 0) {
 		log_text(LOG_ERROR, "worker cannot start: %s", strerror(errno));
 		return WORKER_FAILED;
 	}

@@ -1,6 +1,7 @@
 #ifndef WORKER_H
 #define WORKER_H
 
+#include "handover.h"
 #include "request.h"
 #include "response.h"
 #include "service.h"
@@ -16,8 +17,11 @@ enum worker_exit {
 struct worker_config {
 	const struct service *service;
 	int listen_fd;
-	unsigned slot;     /* in the counter file */
-	long max_requests; /* 0: no end */
+	unsigned slot; /* in the counter file */
+	/* All workers', by slot: who may be given connections. */
+	const struct handover *handovers;
+	unsigned worker_count; /* 0: none are given */
+	long max_requests;     /* 0: no end */
 	/* Answers a request; returns the endpoint to count it under. */
 	int (*dispatch)(struct request *, struct response *);
 };

@@ -445,14 +445,39 @@ def test_the_workers_and_nginx_are_batch_processes(service):
     assert os.sched_getscheduler(service.master) == os.SCHED_OTHER
 
 
-def test_connections_are_spread_over_the_workers(own_service):
-    service = own_service(WORKERS=4)
-    with load_of(service, connections=64, paths=("/delay/0.05",)):
-        time.sleep(0)
-        wait_for(lambda: service.get("/live").json["workers"]["connections"] >= 40)
-        sockets = [sum(1 for fd in os.listdir(f"/proc/{pid}/fd")) for pid in service.workers]
-    print(sockets)
-    assert max(sockets) <= 2 * (sum(sockets) / 4)
+def sockets(service):
+    """How many sockets each worker has."""
+    def count(folder):
+        found = 0
+        for fd in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                found += os.readlink(f"{folder}/{fd}").startswith("socket:")
+        return found
+    return [count(f"/proc/{pid}/fd") for pid in service.workers]
+
+
+def test_connections_of_one_nginx_process_are_gathered_where_requests_are_light(own_service):
+    service = own_service(WORKERS=4, NGINX_WORKERS=1)
+    before = sockets(service)
+    with load_of(service, connections=32, paths=("/",)) as (answers, failures):
+        def gathered():
+            grown = [now - then for now, then in zip(sockets(service), before)]
+            return grown if sum(grown) >= 8 and max(grown) >= 0.9 * sum(grown) else None
+        print(wait_for(gathered, seconds=60, what="one worker to have nine in ten connections"))
+    assert answers[0] > 0
+    assert failures == []
+
+
+def test_connections_are_spread_over_the_workers_where_requests_are_slow(own_service):
+    service = own_service(WORKERS=4, NGINX_WORKERS=1)
+    before = sockets(service)
+    with load_of(service, connections=32, paths=("/live",)) as (answers, failures):
+        def spread():
+            grown = [now - then for now, then in zip(sockets(service), before)]
+            return grown if sum(grown) >= 8 and max(grown) <= sum(grown) / 2 else None
+        print(wait_for(spread, seconds=60, what="no worker to have more than half of the connections"))
+    assert answers[0] > 0
+    assert failures == []
 
 
 def test_the_program_cannot_be_started_twice_by_accident(own_service):
