@@ -11,7 +11,8 @@ struct handover {
 	int out; /* for the others */
 };
 
-/* Returns 0 or a negative errno. Both ends are closed by whoever opened them. */
+/* Returns 0 or a negative errno. Both ends are closed by whoever opened them.
+ */
 int handover_open(struct handover *handover);
 
 /*

@@ -577,23 +577,50 @@ run_timers(struct worker *worker)
 		listen_again(worker);
 }
 
+static bool
+is_of_peer(const struct worker *worker, const struct epoll_event *event)
+{
+	const struct peer *peer = event->data.ptr;
+
+	return peer >= worker->all && peer < worker->all + worker->peer_max;
+}
+
 static void
-handle_event(struct worker *worker, const struct epoll_event *event)
+handle_peer_event(struct worker *worker, const struct epoll_event *event)
 {
 	struct peer *peer = event->data.ptr;
 
-	if (!peer)
+	if (peer->stage != PARKED)
+		receive(worker, peer);
+	else if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		drop(worker, peer); /* nginx gave up on it */
+}
+
+static void
+handle_other_event(struct worker *worker, const struct epoll_event *event)
+{
+	if (!event->data.ptr)
 		accept_peer(worker);
 	else if (event->data.ptr == worker)
 		handle_signal(worker);
-	else if (event->data.ptr == &worker->handover)
+	else
 		take_over(worker);
-	else if (peer->stage == PARKED) {
-		/* nginx gave up on it; anything else is an older event. */
-		if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-			drop(worker, peer);
-	} else if (peer->stage != FREE)
-		receive(worker, peer);
+}
+
+/*
+ * First what came on connections: the rest may close some and open others in
+ * their place, for which an event from before would be meant then.
+ */
+static void
+handle_events(
+    struct worker *worker, const struct epoll_event *events, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (is_of_peer(worker, &events[i]))
+			handle_peer_event(worker, &events[i]);
+	for (int i = 0; i < count; i++)
+		if (!is_of_peer(worker, &events[i]))
+			handle_other_event(worker, &events[i]);
 }
 
 static bool
@@ -620,8 +647,7 @@ run(struct worker *worker)
 
 		if (count < 0 && errno != EINTR)
 			return WORKER_FAILED;
-		for (int i = 0; i < count; i++)
-			handle_event(worker, &events[i]);
+		handle_events(worker, events, count);
 		run_timers(worker);
 	}
 	return worker->exit_code;

@@ -81,8 +81,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(
 		where_nothing_was_sent_nothing_comes, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(
-		who_does_not_take_anything_stops_nobody, set_up,
-		tear_down),
+		who_does_not_take_anything_stops_nobody, set_up, tear_down),
 	};
 
 	return SUPPORT_RUN(tests);
