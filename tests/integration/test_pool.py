@@ -5,6 +5,7 @@ import http.client
 import os
 import re
 import resource
+import select
 import signal
 import socket
 import struct
@@ -285,6 +286,7 @@ def record(kind, content=b"", request_id=1, version=1, padding=0, length=None):
 
 BEGIN = record(1, b"\0\1\1\0\0\0\0\0")
 PARAMS = record(4, b"\x0e\x03REQUEST_METHODGET" + b"\x09\x04PATH_INFO/bye") + record(4)
+DELAY = record(4, b"\x0e\x03REQUEST_METHODGET" + b"\x09\x0aPATH_INFO/delay/0.2") + record(4)
 STDIN = record(5)
 GET_VALUES = record(9, b"".join(b"\x0f\x00FCGI_MPXS_CONNS" for _ in range(200)), request_id=0)
 
@@ -380,6 +382,39 @@ def test_another_user_cannot_connect(own_service):
     run = subprocess.run(["/usr/bin/python3", "-c", script, str(service.run_dir / "app.sock")], capture_output=True, text=True, timeout=20)
     assert run.stdout.strip() == "closed", run.stderr
     wait_for(lambda: any("another user" in line["msg"] for line in service.log_lines()))
+
+
+def test_an_event_of_a_connection_that_made_room_does_not_end_the_one_in_its_place(own_service):
+    """A worker with all its connections in use finds a new one and, behind it, the end of the one that it then takes the place of."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, hard))
+    try:
+        service = own_service(WORKERS=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with contextlib.ExitStack() as stack:
+        def connect(data):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(10)
+            client.connect(str(service.run_dir / "app.sock"))
+            client.sendall(data)
+            return client
+
+        clients = [connect(BEGIN + PARAMS + STDIN) for _ in range(160)]
+        for client in clients:
+            assert b"200 OK" in client.recv(4096)
+        made_room = [client for client in clients if ended(client)]
+        assert 0 < len(made_room) < 160
+        os.kill(service.workers[0], signal.SIGSTOP)
+        parked = connect(BEGIN + DELAY + STDIN)
+        clients[len(made_room)].close()
+        os.kill(service.workers[0], signal.SIGCONT)
+        assert b"200 OK" in parked.recv(4096)
+
+
+def ended(client):
+    """Whether the other side has closed a connection on which nothing is to come."""
+    return bool(select.select([client], [], [], 0)[0]) and client.recv(1) == b""
 
 
 # --- clients ------------------------------------------------------------------------------------------------------
