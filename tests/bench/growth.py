@@ -160,29 +160,32 @@ def instrumentation(pairs):
 # --- scrapes ----------------------------------------------------------------
 
 
-def scrape(peer, what, workers):
-    """CPU time of one process, the observer, a scrape, and how long it took."""
-    connection = http.client.HTTPConnection("127.0.0.1", peer.private_port, timeout=5)
+def scrape(peer, connection):
+    """(CPU ms of one process, the observer; ms it took; series) of one scrape."""
     pids = peer.processes.pids(peer.pool)
-    times, cpu = [], peer.processes.cpu_seconds(pids)
+    cpu, began = peer.processes.cpu_seconds(pids), time.monotonic()
+    connection.request("GET", "/metrics")
+    response = connection.getresponse()
+    body = response.read()
+    took, cpu = time.monotonic() - began, peer.processes.cpu_seconds(pids) - cpu
+    if response.status != 200:
+        raise SanityError(f"a scrape answered {response.status}")
+    return 1000 * cpu, 1000 * took, sum(not line.startswith(b"#") for line in body.splitlines())
+
+
+def scraped(*things):
+    """Of (what, peer, workers): a line each, from scrapes in turns."""
+    connections = [http.client.HTTPConnection("127.0.0.1", peer.private_port, timeout=5) for _, peer, _ in things]
+    taken = [[] for _ in things]
     for _ in range(SCRAPES):
-        began = time.monotonic()
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            raise SanityError(f"a scrape answered {response.status}")
-        times.append(time.monotonic() - began)
-    cpu = peer.processes.cpu_seconds(pids) - cpu
-    connection.close()
-    return {
-        "of": what,
-        "workers": workers,
-        "served": int(peer.counted()),
-        "series": sum(not line.startswith(b"#") for line in body.splitlines()),
-        "cpu_ms": 1000 * cpu / SCRAPES,
-        "median_ms": 1000 * statistics.median(times),
-    }
+        for (_, peer, _), connection, scrapes_of_it in zip(things, connections, taken):
+            scrapes_of_it.append(scrape(peer, connection))
+    for connection in connections:
+        connection.close()
+    for (what, peer, workers), scrapes_of_it in zip(things, taken):
+        cpu, took, series = (statistics.median(column) for column in zip(*scrapes_of_it))
+        served = int(peer.counted())
+        yield {"of": what, "workers": workers, "served": served, "series": int(series), "cpu_ms": cpu, "median_ms": took}
 
 
 def ask_for_every_status(peer):
@@ -196,21 +199,21 @@ def ask_for_every_status(peer):
 
 
 def scrapes(seconds):
-    with (peer := FcgiWebapp("scraped", workers=2)):
-        start(peer)
-        yield scrape(peer, "nothing served", 2)
-        wrk(peer.port, "/", 64, seconds)
-        yield scrape(peer, "much served", 2)
-        ask_for_every_status(peer)
-        yield scrape(peer, "more series", 2)
+    with (fresh := FcgiWebapp("not loaded", workers=2)), (loaded := FcgiWebapp("loaded", workers=2)):
+        start(fresh)
+        start(loaded)
+        wrk(loaded.port, "/", 64, seconds)
+        yield from scraped(("nothing served", fresh, 2), ("much served", loaded, 2))
+        ask_for_every_status(loaded)
+        yield from scraped(("more series", loaded, 2))
     with (peer := FcgiWebapp("scraped", workers=16)):
         start(peer)
         ask_for_every_status(peer)
-        yield scrape(peer, "more series, more workers", 16)
+        yield from scraped(("more series, more workers", peer, 16))
     program, _ = build_with_routes(1000)
     with (peer := FcgiWebapp("scraped", program, workers=2)):
         start(peer)
-        yield scrape(peer, "1000 routes", 2)
+        yield from scraped(("1000 routes", peer, 2))
 
 
 # --- a pool of four ---------------------------------------------------------
