@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool
@@ -39,9 +40,13 @@ count_fds(const char *root, pid_t pid)
 	char path[PATH_MAX];
 	const struct dirent *entry;
 	uint64_t count = 0;
+	struct stat status;
 	DIR *folder;
 
 	snprintf(path, sizeof(path), "%s/proc/%d/fd", root, pid);
+	/* Since Linux 6.2 (proc(5)) that is its size; 0 before. */
+	if (!*root && stat(path, &status) == 0 && status.st_size > 0)
+		return (uint64_t)status.st_size;
 	folder = opendir(path);
 	while (folder && (entry = readdir(folder)))
 		count += entry->d_name[0] != '.';
