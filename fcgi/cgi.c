@@ -134,13 +134,14 @@ size_t
 cgi_format_head(const struct response *response, char *head, size_t size)
 {
 	struct writer writer = {head, head + size};
-	const char *reason = response_reason(response->status);
 
-	put_text(&writer, "Status: ");
-	put_number(&writer, (size_t)response->status);
-	put_text(&writer, " ");
-	put_text(&writer, reason);
-	put_text(&writer, "\r\n");
+	if (response->status != 200) { /* what none says, RFC 3875, 6.3.3 */
+		put_text(&writer, "Status: ");
+		put_number(&writer, (size_t)response->status);
+		put_text(&writer, " ");
+		put_text(&writer, response_reason(response->status));
+		put_text(&writer, "\r\n");
+	}
 	if (response->status != 204 && response->status != 304) {
 		put_text(&writer, "Content-Type: ");
 		put_text(&writer, response->content_type);

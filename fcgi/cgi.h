@@ -13,8 +13,9 @@
 void cgi_parse(char *const *environment, struct request *request);
 
 /*
- * Write the head of a CGI response (RFC 3875, section 6): Status, headers and
- * the empty line. Returns its length, or 0 where it does not fit.
+ * Write the head of a CGI response (RFC 3875, section 6): Status, unless it
+ * is 200, headers and the empty line. Returns its length, or 0 where it does
+ * not fit.
  */
 size_t cgi_format_head(
     const struct response *response, char *head, size_t size);

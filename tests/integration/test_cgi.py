@@ -95,7 +95,7 @@ def test_cgi_prints_a_cgi_response(tmp_path):
     run = run_cgi(tmp_path / "counters", "/bye")
     assert run.returncode == 0
     head, _, body = run.stdout.partition("\n\n")
-    assert head.splitlines()[0] == "Status: 200 OK"
+    assert head.splitlines() == ["Content-Type: application/json", "Content-Length: 18"]
     assert body == '{"msg": "Bye Bye"}'
 
 
