@@ -122,6 +122,7 @@ def slices(peers, count):
                 time.sleep(0.4)
                 served, cpu = peer.answered() - served, peer.processes.cpu_seconds() - cpu
                 loads[peer].send_signal(signal.SIGSTOP)
+                peer.forget_log()
                 if served < 100:
                     raise SanityError(f"{peer.name} answered {served} requests in 0.4 s")
                 taken[peer].append(1e6 * cpu / served)

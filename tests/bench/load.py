@@ -1,11 +1,13 @@
 """One measurement: wrk against a peer that has shown that it answers right."""
 
+import contextlib
 import json
 import os
 import pathlib
 import resource
 import socket
 import subprocess
+import threading
 import time
 
 from processes import SanityError, fetch, machine_cpu, wait_for
@@ -106,6 +108,25 @@ def check_load(peer, load, connections, size, counted):
         raise SanityError(f"counted {now - counted} requests, but {load['requests']} were sent")
 
 
+@contextlib.contextmanager
+def without_growing(peer):
+    """Meanwhile, forget the access log four times a second: what the disk, and
+    memory that was never used before, take for a growing file is not nginx's."""
+    done = threading.Event()
+
+    def forget():
+        while not done.wait(0.25):
+            peer.forget_log()
+
+    thread = threading.Thread(target=forget)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def children_cpu():
     """CPU time of the children that have ended: wrk."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -121,7 +142,8 @@ def measure(peer, connections, seconds):
         pids = peer.processes.pids()
         began, others = time.monotonic(), machine_cpu() - children_cpu()
         cpu = peer.processes.cpu_seconds(pids)
-        load = wrk(peer.port, peer.path, connections, seconds)
+        with without_growing(peer):
+            load = wrk(peer.port, peer.path, connections, seconds)
         try:
             cpu = peer.processes.cpu_seconds(pids) - cpu
         except OSError:
@@ -132,7 +154,6 @@ def measure(peer, connections, seconds):
         check_answer(*fetch(peer.port, peer.path))
     except (SanityError, OSError) as error:
         raise SanityError(f"{peer.name} at {connections} connections: {error}") from None
-    peer.forget_log()
     return {
         "peer": peer.name,
         "connections": connections,
