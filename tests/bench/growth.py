@@ -135,11 +135,13 @@ def slices(peers, count):
 
 def instrumentation(pairs):
     """The same build with counting and without, started afresh for each pair,
-    since how connections fall on processes is a part of what varies."""
+    one process of nginx and one worker each: how connections fall on several
+    differs from start to start, and costs more than counting does."""
     program = build_uncounted()
     with_it, without = [], []
     for number in range(pairs):
-        counted, uncounted = FcgiWebapp("counted"), Uncounted("uncounted", program)
+        counted, uncounted = FcgiWebapp("counted", workers=1), Uncounted("uncounted", program, workers=1)
+        counted.nginx_workers = uncounted.nginx_workers = 1
         with counted, uncounted:
             order = [counted, uncounted]
             cost = slices(order if number % 2 else order[::-1], 8)

@@ -86,6 +86,7 @@ class NginxPeer(Peer):
     one location that is measured."""
 
     location = None  # instead of the configuration's own
+    nginx_workers = "auto"
 
     def prepare(self):
         done = subprocess.run(
@@ -97,6 +98,7 @@ class NginxPeer(Peer):
                 "LISTEN": "127.0.0.1",
                 "HTTP_PORT": str(self.port),
                 "METRICS_PORT": str(self.private_port),
+                "NGINX_WORKERS": str(self.nginx_workers),
                 "ACCESS_LOG": str(self.directory / "access.log"),
                 "FCGI_WEBAPP_SOCKET": str(self.directory / "app.sock"),
                 "FCGI_WEBAPP_METRICS_SOCKET": str(self.directory / "metrics.sock"),
