@@ -23,9 +23,8 @@ enum connection_status {
 /* One FastCGI connection that nginx keeps, and the request on it. */
 struct connection {
 	FCGX_Request fcgi;
-	int fd; /* -1: closed */
-	pid_t
-	    peer; /* the process that connected; 0: not to be seen from here */
+	int fd;     /* -1: closed */
+	pid_t peer; /* who connected; 0: not to be seen from here */
 	bool close_after;
 	char *body; /* of the request at hand; owned, or NULL */
 	size_t body_length;

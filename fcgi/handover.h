@@ -11,8 +11,7 @@ struct handover {
 	int out; /* for the others */
 };
 
-/* Returns 0 or a negative errno. Both ends are closed by whoever opened them.
- */
+/* Returns 0 or a negative errno. Who opened both ends closes them. */
 int handover_open(struct handover *handover);
 
 /*

@@ -8,10 +8,7 @@
 
 #include "clock.h"
 
-/*
- * A request that takes no longer costs nginx about as much as it costs us: one
- * worker can keep up with one process of nginx.
- */
+/* About what nginx and a worker together take for a small request. */
 static const int64_t LIGHT_NS = 20000;
 
 /* Who has been at one request for longer is not given a connection. */

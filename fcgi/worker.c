@@ -5,7 +5,8 @@
  * handlers do not block. A response that is due later (response_delay) parks
  * its connection on a list of timers. A connection with half a request waits in
  * edge-triggered mode, so that it costs nothing until more comes, and is closed
- * when nothing does.
+ * when nothing does. One that belongs to another worker is given to it
+ * (placement.h).
  */
 #include "worker.h"
 
@@ -407,17 +408,22 @@ accept_peer(struct worker *worker)
 	return true;
 }
 
-/* Take what another worker gave. */
+/* Take what other workers gave; what is more than that waits for the next turn.
+ */
 static void
 take_over(struct worker *worker)
 {
-	int fd = handover_receive(worker->handover);
-	struct peer *peer = free_peer(worker);
+	for (int taken = 0; worker->handover && taken < EVENTS; taken++) {
+		int fd = handover_receive(worker->handover);
+		struct peer *peer = free_peer(worker);
 
-	if (fd >= 0 && peer)
-		add_peer(worker, peer, fd);
-	else if (fd >= 0) /* connections_max leaves room for more */
-		close(fd);
+		if (fd < 0)
+			return;
+		if (peer)
+			add_peer(worker, peer, fd);
+		else /* connections_max leaves room for more */
+			close(fd);
+	}
 }
 
 /* --- leaving ----------------------------------------------------------- */
@@ -497,6 +503,7 @@ drain_step(struct worker *worker, int64_t now)
 
 	if (now < worker->drain_started + LINGER_NS)
 		return false;
+	take_over(worker);
 	while ((peer = TAILQ_FIRST(&worker->idle)))
 		hand_back(worker, peer);
 	while ((peer = TAILQ_FIRST(&worker->partial)))
