@@ -8,11 +8,28 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Room for one descriptor, aligned as cmsg(3) wants it. */
-union control {
-	char bytes[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr align;
+/* A message with room for one descriptor, aligned as cmsg(3) wants it. */
+struct envelope {
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	char byte;
+	struct iovec data;
+	struct msghdr message;
 };
+
+static void
+prepare(struct envelope *envelope)
+{
+	*envelope = (struct envelope){
+	    .data = {.iov_base = &envelope->byte, .iov_len = 1},
+	    .message =
+		{
+		    .msg_iov = &envelope->data,
+		    .msg_iovlen = 1,
+		    .msg_control = envelope->control,
+		    .msg_controllen = sizeof(envelope->control),
+		},
+	};
+}
 
 int
 handover_open(struct handover *handover)
@@ -29,42 +46,30 @@ handover_open(struct handover *handover)
 int
 handover_send(const struct handover *to, int connection)
 {
-	union control control = {.bytes = {0}};
-	char byte = 0;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {
-	    .msg_iov = &data,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	struct envelope envelope;
+	struct cmsghdr *header;
 
+	prepare(&envelope);
+	header = CMSG_FIRSTHDR(&envelope.message);
 	header->cmsg_level = SOL_SOCKET;
 	header->cmsg_type = SCM_RIGHTS;
 	header->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(header), &connection, sizeof(int));
-	return sendmsg(to->out, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(to->out, &envelope.message, MSG_NOSIGNAL) < 0 ? -errno
+								     : 0;
 }
 
 int
 handover_receive(const struct handover *handover)
 {
-	union control control;
-	char byte;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {
-	    .msg_iov = &data,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header;
+	struct envelope envelope;
+	const struct cmsghdr *header;
 	int connection;
 
-	if (recvmsg(handover->in, &message, MSG_CMSG_CLOEXEC) < 0)
+	prepare(&envelope);
+	if (recvmsg(handover->in, &envelope.message, MSG_CMSG_CLOEXEC) < 0)
 		return -errno;
-	header = CMSG_FIRSTHDR(&message);
+	header = CMSG_FIRSTHDR(&envelope.message);
 	if (!header || header->cmsg_type != SCM_RIGHTS) /* no descriptor left */
 		return -EMFILE;
 	memcpy(&connection, CMSG_DATA(header), sizeof(int));

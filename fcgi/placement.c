@@ -14,8 +14,8 @@ static const int64_t LIGHT_NS = 20000;
 /* Who has been at one request for longer is not given a connection. */
 static const int64_t BUSY_NS = 1000000;
 
-/* After how many answers, and every how many where requests are light, slow. */
-enum { FIRST = 2, EVERY = 1024, EVERY_SLOW = 16 };
+/* Every how many answers to look again, where requests are light or slow. */
+enum { EVERY = 1024, EVERY_SLOW = 16 };
 
 static bool
 is_light(const struct placement *placement)
@@ -38,7 +38,8 @@ bool
 placement_is_due(const struct placement *placement, unsigned answered)
 {
 	return placement->worker_count > 0 &&
-	       answered % (is_light(placement) ? EVERY : EVERY_SLOW) == FIRST;
+	       answered % (is_light(placement) ? EVERY : EVERY_SLOW) ==
+		   PLACEMENT_FIRST;
 }
 
 /* Whether a worker would serve one more connection, and at once. */

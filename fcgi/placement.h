@@ -12,6 +12,13 @@
 
 #include "metrics/store.h"
 
+/*
+ * The answers after which a connection is first looked at: it is surely one
+ * that is kept then. One that was given counts on from here, so that it is not
+ * soon given back by a worker that judges otherwise.
+ */
+enum { PLACEMENT_FIRST = 2 };
+
 /* What one worker knows; it fills in all but slow_ns, which begins at 0. */
 struct placement {
 	const struct store *store;
@@ -25,8 +32,8 @@ struct placement {
 void placement_note(struct placement *placement, int64_t duration_ns);
 
 /*
- * Whether to look at a connection, after so many answers on it: once it is
- * surely one that is kept, and then from time to time.
+ * Whether to look at a connection, after so many answers on it: after
+ * PLACEMENT_FIRST, and then from time to time.
  */
 bool placement_is_due(const struct placement *placement, unsigned answered);
 

@@ -112,6 +112,18 @@ number(const struct child *child)
 		   : (long long)child->slot - STORE_WORKER;
 }
 
+/* In the child: keep what it gives to others by, and its own. */
+static void
+close_handovers(const struct pool *pool, const struct child *child)
+{
+	for (unsigned i = 0; i < pool->worker_count; i++) {
+		if (child->slot != STORE_WORKER + i)
+			close(pool->handovers[i].in);
+		if (child->slot == STORE_OBSERVER)
+			close(pool->handovers[i].out);
+	}
+}
+
 /* In the child: never returns. */
 static _Noreturn void
 run_child(struct pool *pool, const struct child *child, pid_t master)
@@ -134,6 +146,7 @@ run_child(struct pool *pool, const struct child *child, pid_t master)
 	close(pool->signals);
 	close(pool->load_fds[0]);
 	close(is_observer ? pool->listen_fd : pool->metrics_fd);
+	close_handovers(pool, child);
 	exit(worker_run(&config));
 }
 
@@ -658,6 +671,14 @@ open_all(struct pool *pool, const struct store_catalog *catalog)
 		error = open_store(pool, catalog);
 	if (error)
 		return error;
+	for (unsigned i = 0; i < pool->worker_count; i++)
+		if ((error = handover_open(&pool->handovers[i])) < 0) {
+			log_text(LOG_ERROR,
+			    "cannot open two descriptors for each of %u "
+			    "workers: %s; raise ulimit -n, or lower --workers",
+			    pool->worker_count, strerror(-error));
+			return error;
+		}
 	pool->listen_fd = listener_open(options->socket);
 	if (pool->listen_fd < 0)
 		return pool->listen_fd;
@@ -668,14 +689,6 @@ open_all(struct pool *pool, const struct store_catalog *catalog)
 	}
 	if (pipe2(pool->load_fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	for (unsigned i = 0; i < pool->worker_count; i++)
-		if ((error = handover_open(&pool->handovers[i])) < 0) {
-			log_text(LOG_ERROR,
-			    "cannot open two descriptors for each of %u "
-			    "workers: %s; raise ulimit -n, or lower --workers",
-			    pool->worker_count, strerror(-error));
-			return error;
-		}
 	pool->service = (struct service){
 	    .options = options,
 	    .store = &pool->store,

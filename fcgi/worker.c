@@ -66,7 +66,7 @@ struct peer {
 	int64_t started;
 	bool is_head;
 
-	unsigned answered; /* requests, by this worker */
+	unsigned answered; /* requests; counts on where it was given */
 };
 
 TAILQ_HEAD(peers, peer);
@@ -163,11 +163,14 @@ drop(struct worker *worker, struct peer *peer)
 static void
 settle(struct worker *worker, struct peer *peer)
 {
-	unsigned home =
-	    placement_find(&worker->placement, peer->connection.peer);
+	const struct worker_config *config = worker->config;
+	unsigned home;
 
-	if (home == worker->config->slot || worker->asked_to_leave ||
-	    handover_send(&worker->config->handovers[home - STORE_WORKER],
+	if (worker->asked_to_leave)
+		return;
+	home = placement_find(&worker->placement, peer->connection.peer);
+	if (home == config->slot ||
+	    handover_send(&config->handovers[home - STORE_WORKER],
 		peer->connection.fd) < 0)
 		return;
 	/* Closed here, it would stay in epoll as long as it is open there. */
@@ -365,12 +368,12 @@ free_peer(struct worker *worker)
 
 /* Serve a connection that was accepted, or that another worker gave. */
 static void
-add_peer(struct worker *worker, struct peer *peer, int fd)
+add_peer(struct worker *worker, struct peer *peer, int fd, unsigned answered)
 {
 	if (connection_open(&peer->connection, fd) < 0)
 		return;
 	response_init(&peer->response);
-	peer->answered = 0;
+	peer->answered = answered;
 	move(worker, peer, IDLE, clock_now());
 	worker->peer_count++;
 	atomic_store_explicit(&worker->state->connections,
@@ -404,7 +407,7 @@ accept_peer(struct worker *worker)
 	fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		return false;
-	add_peer(worker, peer, fd);
+	add_peer(worker, peer, fd, 0);
 	return true;
 }
 
@@ -420,7 +423,7 @@ take_over(struct worker *worker)
 		if (fd < 0)
 			return;
 		if (peer)
-			add_peer(worker, peer, fd);
+			add_peer(worker, peer, fd, PLACEMENT_FIRST);
 		else /* connections_max leaves room for more */
 			close(fd);
 	}
@@ -584,12 +587,13 @@ run_timers(struct worker *worker)
 		listen_again(worker);
 }
 
+/* The others are the listener, signals, and what other workers give. */
 static bool
 is_of_peer(const struct worker *worker, const struct epoll_event *event)
 {
-	const struct peer *peer = event->data.ptr;
+	const void *of = event->data.ptr;
 
-	return peer >= worker->all && peer < worker->all + worker->peer_max;
+	return of && of != worker && of != &worker->handover;
 }
 
 static void
@@ -665,7 +669,7 @@ run(struct worker *worker)
 static size_t
 connections_allowed(const struct worker_config *config)
 {
-	const rlim_t reserved = FDS_RESERVED + 2 * config->worker_count;
+	const rlim_t reserved = FDS_RESERVED + config->worker_count;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||

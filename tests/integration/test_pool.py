@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from conftest import ROOT, children, exists, name_of, run_program, wait_for
+from conftest import ROOT, children, exists, name_of, run_program, stat_of, wait_for
 
 SECONDS = float(os.environ.get("POOL_SECONDS", "5"))
 
@@ -405,10 +405,12 @@ def test_an_event_of_a_connection_that_made_room_does_not_end_the_one_in_its_pla
             assert b"application/json" in client.recv(4096)
         made_room = [client for client in clients if ended(client)]
         assert 0 < len(made_room) < 160
-        os.kill(service.workers[0], signal.SIGSTOP)
+        worker = service.workers[0]
+        os.kill(worker, signal.SIGSTOP)
+        wait_for(lambda: stat_of(worker)[0] == "T")
         parked = connect(BEGIN + DELAY + STDIN)
         clients[len(made_room)].close()
-        os.kill(service.workers[0], signal.SIGCONT)
+        os.kill(worker, signal.SIGCONT)
         assert b"application/json" in parked.recv(4096)
 
 
@@ -491,13 +493,18 @@ def sockets(service):
     return [count(f"/proc/{pid}/fd") for pid in service.workers]
 
 
+def grown(service, before):
+    """How many sockets each worker has more than before."""
+    return [now - then for now, then in zip(sockets(service), before)]
+
+
 def test_connections_of_one_nginx_process_are_gathered_where_requests_are_light(own_service):
     service = own_service(WORKERS=4, NGINX_WORKERS=1)
     before = sockets(service)
     with load_of(service, connections=32, paths=("/",)) as (answers, failures):
         def gathered():
-            grown = [now - then for now, then in zip(sockets(service), before)]
-            return grown if sum(grown) >= 8 and max(grown) >= 0.9 * sum(grown) else None
+            more = grown(service, before)
+            return more if sum(more) >= 8 and max(more) >= 0.9 * sum(more) else None
         print(wait_for(gathered, seconds=60, what="one worker to have nine in ten connections"))
     assert answers[0] > 0
     assert failures == []
@@ -508,8 +515,8 @@ def test_connections_are_spread_over_the_workers_where_requests_are_slow(own_ser
     before = sockets(service)
     with load_of(service, connections=32, paths=("/live",)) as (answers, failures):
         def spread():
-            grown = [now - then for now, then in zip(sockets(service), before)]
-            return grown if sum(grown) >= 8 and max(grown) <= sum(grown) / 2 else None
+            more = grown(service, before)
+            return more if sum(more) >= 8 and max(more) <= sum(more) / 2 else None
         print(wait_for(spread, seconds=60, what="no worker to have more than half of the connections"))
     assert answers[0] > 0
     assert failures == []
