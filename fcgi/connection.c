@@ -50,6 +50,18 @@ OS_Read(int fd, char *buffer, size_t size)
 	return (int)size;
 }
 
+/*
+ * Likewise: closing is for who opened the connection, and libfcgi's own would
+ * wait up to 2 s for the peer.
+ */
+int
+OS_IpcClose(int fd, int shutdown)
+{
+	(void)fd;
+	(void)shutdown;
+	return 0;
+}
+
 int
 connection_init(void)
 {
@@ -116,11 +128,8 @@ static enum connection_status
 accept_request(struct connection *connection)
 {
 	connection->fcgi.keepConnection = 1;
-	if (FCGX_Accept_r(&connection->fcgi) < 0 || read_body(connection) < 0) {
-		connection_close(connection);
-		return CONNECTION_CLOSED;
-	}
-	/* Closing is ours: libfcgi's would wait up to 2 s for the peer. */
+	if (FCGX_Accept_r(&connection->fcgi) < 0 || read_body(connection) < 0)
+		return CONNECTION_ENDED;
 	if (!connection->fcgi.keepConnection)
 		connection->close_after = true;
 	connection->fcgi.keepConnection = 1;
@@ -196,8 +205,7 @@ connection_read(struct connection *connection)
 	if (size > 0)
 		log_text(LOG_WARNING,
 		    "connection closed: the peer sent what nginx never sends");
-	connection_close(connection);
-	return CONNECTION_CLOSED;
+	return CONNECTION_ENDED;
 }
 
 static void
@@ -220,14 +228,9 @@ connection_respond(struct connection *connection, const char *head,
 	 */
 	FCGX_Finish_r(&connection->fcgi);
 	forget_body(connection);
-	if (connection->fcgi.ipcFd < 0) { /* closed: a write failed */
-		connection->fd = -1;
+	if (connection->fcgi.ipcFd < 0) /* a write failed */
 		return -EPIPE;
-	}
-	if (!connection->close_after)
-		return 0;
-	connection_close(connection);
-	return 1;
+	return connection->close_after;
 }
 
 void
@@ -244,7 +247,6 @@ connection_close(struct connection *connection)
 	forget_partial(connection);
 	if (connection->fd < 0)
 		return;
-	/* FCGX_Free() with close would wait for the peer (OS_IpcClose). */
 	FCGX_Free(&connection->fcgi, 0);
 	close(connection->fd);
 	connection->fcgi.ipcFd = -1;

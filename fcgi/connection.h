@@ -17,10 +17,13 @@ enum connection_status {
 	CONNECTION_WAITING, /* nothing has come */
 	CONNECTION_PARTIAL, /* a request has begun to come */
 	CONNECTION_REQUEST, /* a request is here, environment and body read */
-	CONNECTION_CLOSED   /* by the peer, or because of what it sent */
+	CONNECTION_ENDED    /* by the peer, or by what it sent: to be closed */
 };
 
-/* One FastCGI connection that nginx keeps, and the request on it. */
+/*
+ * One FastCGI connection that nginx keeps, and the request on it. Whoever
+ * opened it closes it; nothing else here does.
+ */
 struct connection {
 	FCGX_Request fcgi;
 	int fd;     /* -1: closed */
@@ -51,7 +54,8 @@ enum connection_status connection_read(struct connection *connection);
 /*
  * Hand over a response: the head (CGI headers and an empty line), then the
  * body. Returns 0 where the connection is kept for another request, 1 where it
- * was closed, or a negative errno where the peer did not take it (closed too).
+ * is to be closed, or a negative errno where the peer did not take the response
+ * (to be closed too).
  */
 int connection_respond(struct connection *connection, const char *head,
     size_t head_length, const char *body, size_t body_length);

@@ -15,8 +15,10 @@ struct handover {
 int handover_open(struct handover *handover);
 
 /*
- * Send a connection; the caller closes its own descriptor of it. Never blocks.
- * Returns 0, or a negative errno where the caller must keep it.
+ * Send a connection; the caller closes its own descriptor of it. Until it has,
+ * the connection outlives the receiver's close, and stays in the receiver's
+ * epoll unless taken out of it before. Never blocks. Returns 0, or a negative
+ * errno where the caller must keep it.
  */
 int handover_send(const struct handover *to, int connection);
 

@@ -49,7 +49,7 @@ is_available(const struct placement *placement, unsigned slot)
 	const struct store_state *state = store_state(placement->store, slot);
 	int64_t started = state->request_started;
 
-	return state->pid && !state->stopped && !state->draining &&
+	return store_is_serving(state) &&
 	       (size_t)state->connections < placement->connections_max &&
 	       !(started && clock_now() - started > BUSY_NS);
 }

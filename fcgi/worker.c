@@ -39,11 +39,12 @@
 
 enum {
 	CONNECTIONS_MAX = 1024,
+	CONNECTIONS_MIN = 64,
 	FDS_RESERVED = 64, /* of RLIMIT_NOFILE, for all but connections */
 	EVENTS = 64,
 	HEAD_SIZE = 1024,
 	RETRY_MS = 20, /* between tries to begin a drain */
-	PAUSE_MS = 1,  /* in accepting, where all connections are in use */
+	PAUSE_MS = 1,  /* in accepting, where there is room for no more */
 };
 
 /* How long half a request may stay half. */
@@ -104,6 +105,15 @@ watch(const struct worker *worker, int operation, struct peer *peer,
 	epoll_ctl(worker->epoll, operation, peer->connection.fd, &event);
 }
 
+/* Whether the whole pool leaves, and not only this worker. */
+static bool
+pool_is_draining(const struct worker *worker)
+{
+	const struct store *store = worker->config->service->store;
+
+	return store_state(store, STORE_MASTER)->draining != 0;
+}
+
 /* --- the life of a peer ------------------------------------------------ */
 
 static struct peers *
@@ -141,22 +151,20 @@ move(struct worker *worker, struct peer *peer, enum stage stage, int64_t due)
 		TAILQ_INSERT_HEAD(list, peer, entry);
 }
 
-/* Forget a peer whose connection is closed. */
+/*
+ * Close a peer's connection. It may be open in another worker too, which gave
+ * it to this one and has not come to closing it: it would stay in epoll then.
+ */
 static void
-forget(struct worker *worker, struct peer *peer)
+drop(struct worker *worker, struct peer *peer)
 {
+	watch(worker, EPOLL_CTL_DEL, peer, 0);
+	connection_close(&peer->connection);
 	response_release(&peer->response);
 	move(worker, peer, FREE, 0);
 	worker->peer_count--;
 	atomic_store_explicit(&worker->state->connections,
 	    (int64_t)worker->peer_count, memory_order_relaxed);
-}
-
-static void
-drop(struct worker *worker, struct peer *peer)
-{
-	connection_close(&peer->connection);
-	forget(worker, peer);
 }
 
 /* Give a connection on which nothing is under way to whom is to have it. */
@@ -166,15 +174,13 @@ settle(struct worker *worker, struct peer *peer)
 	const struct worker_config *config = worker->config;
 	unsigned home;
 
-	if (worker->asked_to_leave)
+	if (worker->asked_to_leave || pool_is_draining(worker))
 		return;
 	home = placement_find(&worker->placement, peer->connection.peer);
 	if (home == config->slot ||
 	    handover_send(&config->handovers[home - STORE_WORKER],
 		peer->connection.fd) < 0)
 		return;
-	/* Closed here, it would stay in epoll as long as it is open there. */
-	watch(worker, EPOLL_CTL_DEL, peer, 0);
 	drop(worker, peer);
 }
 
@@ -222,7 +228,7 @@ finish(struct worker *worker, struct peer *peer)
 		    memory_order_relaxed);
 	}
 	if (result != 0)
-		forget(worker, peer);
+		drop(worker, peer);
 	else if (placement_is_due(&worker->placement, ++peer->answered))
 		settle(worker, peer);
 }
@@ -277,8 +283,8 @@ receive(struct worker *worker, struct peer *peer)
 	int64_t now;
 
 	switch (connection_read(&peer->connection)) {
-	case CONNECTION_CLOSED:
-		forget(worker, peer);
+	case CONNECTION_ENDED:
+		drop(worker, peer);
 		return;
 	case CONNECTION_WAITING:
 		return;
@@ -327,7 +333,8 @@ hand_back(struct worker *worker, struct peer *peer)
 static void
 listen_again(struct worker *worker)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+	struct epoll_event event = {
+	    .events = EPOLLIN, .data.ptr = &worker->is_listening};
 
 	worker->listen_again = 0;
 	if (!worker->is_listening && !worker->drain_started &&
@@ -366,6 +373,26 @@ free_peer(struct worker *worker)
 	return TAILQ_FIRST(&worker->free);
 }
 
+/*
+ * The same, where the one idle for longest makes room: nginx comes again. NULL
+ * where all are at something.
+ */
+static struct peer *
+make_room(struct worker *worker)
+{
+	struct peer *peer;
+
+	while (!(peer = free_peer(worker))) {
+		peer = TAILQ_FIRST(&worker->idle);
+		if (!peer)
+			peer = TAILQ_FIRST(&worker->partial);
+		if (!peer)
+			break;
+		hand_back(worker, peer);
+	}
+	return peer;
+}
+
 /* Serve a connection that was accepted, or that another worker gave. */
 static void
 add_peer(struct worker *worker, struct peer *peer, int fd, unsigned answered)
@@ -387,26 +414,19 @@ add_peer(struct worker *worker, struct peer *peer, int fd, unsigned answered)
 static bool
 accept_peer(struct worker *worker)
 {
-	struct peer *peer = free_peer(worker);
+	struct peer *peer = make_room(worker);
 	int fd;
 
 	if (!peer) {
-		/* The one idle for longest makes room; nginx comes again. */
-		peer = TAILQ_FIRST(&worker->idle);
-		if (!peer)
-			peer = TAILQ_FIRST(&worker->partial);
-		if (!peer) {
-			pause_listening(worker);
-			return false;
-		}
-		hand_back(worker, peer);
-		peer = free_peer(worker);
-		if (!peer)
-			return true;
+		pause_listening(worker);
+		return false;
 	}
 	fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN) /* no descriptors, or no memory */
+			pause_listening(worker);
 		return false;
+	}
 	add_peer(worker, peer, fd, 0);
 	return true;
 }
@@ -418,27 +438,19 @@ take_over(struct worker *worker)
 {
 	for (int taken = 0; worker->handover && taken < EVENTS; taken++) {
 		int fd = handover_receive(worker->handover);
-		struct peer *peer = free_peer(worker);
+		struct peer *peer;
 
 		if (fd < 0)
 			return;
+		peer = make_room(worker);
 		if (peer)
 			add_peer(worker, peer, fd, PLACEMENT_FIRST);
-		else /* connections_max leaves room for more */
-			close(fd);
+		else
+			close(fd); /* nginx comes again */
 	}
 }
 
 /* --- leaving ----------------------------------------------------------- */
-
-/* Whether the whole pool leaves, and not only this worker. */
-static bool
-pool_is_draining(const struct worker *worker)
-{
-	const struct store *store = worker->config->service->store;
-
-	return store_state(store, STORE_MASTER)->draining != 0;
-}
 
 /* Whether another worker would take what this one no longer does. */
 static bool
@@ -449,8 +461,7 @@ others_accept(const struct worker *worker)
 	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
 		const struct store_state *state = store_state(store, slot);
 
-		if (state != worker->state && state->pid && !state->stopped &&
-		    !state->draining)
+		if (state != worker->state && store_is_serving(state))
 			return true;
 	}
 	return false;
@@ -587,13 +598,14 @@ run_timers(struct worker *worker)
 		listen_again(worker);
 }
 
-/* The others are the listener, signals, and what other workers give. */
+/* An event that is no peer's names the member that it is for. */
 static bool
 is_of_peer(const struct worker *worker, const struct epoll_event *event)
 {
 	const void *of = event->data.ptr;
 
-	return of && of != worker && of != &worker->handover;
+	return of != &worker->is_listening && of != &worker->signals &&
+	       of != &worker->handover;
 }
 
 static void
@@ -610,9 +622,9 @@ handle_peer_event(struct worker *worker, const struct epoll_event *event)
 static void
 handle_other_event(struct worker *worker, const struct epoll_event *event)
 {
-	if (!event->data.ptr)
+	if (event->data.ptr == &worker->is_listening)
 		accept_peer(worker);
-	else if (event->data.ptr == worker)
+	else if (event->data.ptr == &worker->signals)
 		handle_signal(worker);
 	else
 		take_over(worker);
@@ -675,15 +687,16 @@ connections_allowed(const struct worker_config *config)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
 	    limit.rlim_cur > CONNECTIONS_MAX + reserved)
 		return CONNECTIONS_MAX;
-	return limit.rlim_cur > reserved + FDS_RESERVED
+	return limit.rlim_cur > reserved + CONNECTIONS_MIN
 		   ? (size_t)(limit.rlim_cur - reserved)
-		   : FDS_RESERVED;
+		   : CONNECTIONS_MIN;
 }
 
 static int
 open_signals(struct worker *worker)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = worker};
+	struct epoll_event event = {
+	    .events = EPOLLIN, .data.ptr = &worker->signals};
 	sigset_t set;
 
 	sigemptyset(&set);

@@ -110,6 +110,13 @@ store_state(const struct store *store, unsigned slot)
 	return (struct store_state *)(store->slots + slot * store->slot_size);
 }
 
+/* Whether the slot's process takes on more than it has. */
+static inline bool
+store_is_serving(const struct store_state *state)
+{
+	return state->pid && !state->stopped && !state->draining;
+}
+
 /* The slot's cells: the fixed ones, then one a key. */
 static inline _Atomic uint64_t *
 store_cells(const struct store *store, unsigned slot)

@@ -14,8 +14,11 @@
 #include "log.h"
 #include "router.h"
 
-/* Routes that need a pool, or end the process on purpose, are left out. */
-static void
+/*
+ * Routes that need a pool, or end the process on purpose, are left out. Returns
+ * whether the connection is kept.
+ */
+static bool
 dispatch(struct connection *connection)
 {
 	struct request request;
@@ -23,6 +26,7 @@ dispatch(struct connection *connection)
 	char head[1024];
 	const char *parameter;
 	int endpoint;
+	int result;
 	size_t length;
 
 	cgi_parse(connection->fcgi.envp, &request);
@@ -34,9 +38,10 @@ dispatch(struct connection *connection)
 	    endpoint == ENDPOINT_OTHER)
 		router_dispatch(&request, &response);
 	length = cgi_format_head(&response, head, sizeof(head));
-	connection_respond(
+	result = connection_respond(
 	    connection, head, length, response.body, response.body_length);
 	response_release(&response);
+	return result == 0;
 }
 
 int
@@ -45,6 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static int is_open;
 	struct connection connection;
 	char answer[65536];
+	bool is_kept = true;
 	int pair[2];
 
 	if (!is_open) {
@@ -59,12 +65,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fcntl(pair[1], F_SETFL, O_NONBLOCK);
 	if (write(pair[1], data, size) == (ssize_t)size &&
 	    connection_open(&connection, pair[0]) == 0) {
-		while (connection_read(&connection) == CONNECTION_REQUEST) {
-			dispatch(&connection);
+		while (is_kept &&
+		       connection_read(&connection) == CONNECTION_REQUEST) {
+			is_kept = dispatch(&connection);
 			while (read(pair[1], answer, sizeof(answer)) > 0)
 				;
-			if (connection.fd < 0)
-				break;
 		}
 		connection_close(&connection);
 	}
