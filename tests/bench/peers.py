@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from processes import Processes, SanityError, fetch, free_port
+from processes import Processes, SanityError, fetch, free_ports
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "bench" / "peers"
@@ -45,7 +45,7 @@ class Peer:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.processes = Processes(self.directory / "log")
-        self.port, self.private_port = free_port(), free_port()
+        self.port, self.private_port, self.inner_port = free_ports(3)
         self.prepare()
         self.started = time.monotonic()
         self.launch()
@@ -238,20 +238,19 @@ class GoBehindNginx(NginxPeer):
     counted = Peer.counted
 
     def prepare(self):
-        self.go_port = free_port()
         self.location = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://go;'
         super().prepare()
 
     def configure(self, text):
-        upstream = f"upstream go {{ server 127.0.0.1:{self.go_port}; keepalive 256; keepalive_requests 1000000; }}\n"
+        upstream = f"upstream go {{ server 127.0.0.1:{self.inner_port}; keepalive 256; keepalive_requests 1000000; }}\n"
         return super().configure(text).replace("    upstream kept {", f"    {upstream}    upstream kept {{", 1)
 
     def launch(self):
-        self.processes.start(BUILD / "go-peer", f"127.0.0.1:{self.go_port}")
+        self.processes.start(BUILD / "go-peer", f"127.0.0.1:{self.inner_port}")
         super().launch()
 
     def counted(self):
-        self.private_port, private_port = self.go_port, self.private_port
+        self.private_port, private_port = self.inner_port, self.private_port
         try:
             return Peer.counted(self)
         finally:

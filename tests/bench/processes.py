@@ -1,6 +1,7 @@
 """A peer's processes: started on this machine, measured from outside, ended by
 their pids."""
 
+import contextlib
 import ctypes
 import http.client
 import os
@@ -17,10 +18,13 @@ class SanityError(Exception):
     """A peer does not do what its figures would be taken for."""
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def free_ports(count):
+    """Ports that nobody listens on, no two alike: each is held until the last is found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def wait_for(condition, seconds, what):

@@ -134,7 +134,8 @@ def prometheus(tmp_path_factory, is_limited):
     children = []
     try:
         with harness.running(WORKERS=2, PROGRAM=program) as service:
-            port = {name: harness.free_port() for name in ("PROMETHEUS", "ALERTMANAGER", "NGINX_EXPORTER")}
+            names = ("PROMETHEUS", "ALERTMANAGER", "NGINX_EXPORTER")
+            port = dict(zip(names, harness.free_ports(len(names))))
             addresses = {name: "127.0.0.1:%d" % number for name, number in port.items()}
             addresses["METRICS"] = "127.0.0.1:%d" % service.metrics_port
             configure(folder, addresses, "127.0.0.1:%d" % server.server_port)

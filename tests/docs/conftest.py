@@ -77,7 +77,7 @@ class Clone:
 
     def __init__(self, folder):
         self.folder = folder
-        self.ports = {port: str(harness.free_port()) for port in ("8081", "8000", "9081", "9000")}
+        self.ports = dict(zip(("8081", "8000", "9081", "9000"), map(str, harness.free_ports(4))))
         files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
         for file in files.stdout.split("\n"):
             if file and (ROOT / file).is_file():

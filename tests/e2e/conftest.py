@@ -1,5 +1,6 @@
 """`scripts/stack` as a person starts it, on ports and in a folder of its own."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -43,13 +44,12 @@ def get(url, method="GET", timeout=20):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports that nobody listens on, no two alike: each is held until the last is found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 class Stack:

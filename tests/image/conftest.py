@@ -1,5 +1,6 @@
 """The image that `make image` builds, and containers of it that go when the test ends."""
 
+import contextlib
 import json
 import os
 import re
@@ -40,10 +41,13 @@ def wait_for(condition, what, seconds=30):
         time.sleep(0.05)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count):
+    """Ports that nobody listens on, no two alike: each is held until the last is found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def get(port, path, timeout=10):
@@ -80,7 +84,7 @@ class Container:
     """One container on the loopback of this machine."""
 
     def __init__(self, *options, command=()):
-        self.http, self.metrics = free_port(), free_port()
+        self.http, self.metrics = free_ports(2)
         self.name = f"fcgi-webapp-test-{self.http}"
         ports = [f"--env=HTTP_PORT={self.http}", f"--env=METRICS_PORT={self.metrics}", "--env=LISTEN=127.0.0.1"]
         engine("run", "--detach", f"--name={self.name}", "--network=host", *ports, *options, IMAGE, *command)

@@ -20,10 +20,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / os.environ.get("BUILD", "build") / "fcgi-webapp"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count):
+    """Ports that nobody listens on, no two alike: each is held until the last is found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def wait_for(condition, seconds=10, what="the condition"):
@@ -78,8 +81,7 @@ class Service:
         self.folder = pathlib.Path(folder)
         self.run_dir = self.folder / "run"
         self.counters = self.folder / "state" / "counters"
-        self.port = free_port()
-        self.metrics_port = free_port()
+        self.port, self.metrics_port = free_ports(2)
         self.log = self.folder / "log"
         self.environment = {
             "PATH": os.environ["PATH"],

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import PROGRAM, free_port, parse, requests_of, run_program, wait_for
+from conftest import PROGRAM, free_ports, parse, requests_of, run_program, wait_for
 
 FCGIWRAP_CONF = """
 daemon off;
@@ -36,7 +36,7 @@ http {{
 def cgi(own_service):
     """fcgiwrap behind an nginx of its own, beside a running pool."""
     service = own_service(WORKERS=2)
-    folder, port = service.folder, free_port()
+    folder, (port,) = service.folder, free_ports(1)
     wrap = subprocess.Popen(["/usr/sbin/fcgiwrap", "-s", f"unix:{folder}/w.sock"], stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
     wait_for((folder / "w.sock").exists)
     conf = folder / "cgi.conf"

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from conftest import free_port, wait_for
+from conftest import free_ports, wait_for
 
 # As they really send it: scrape/scrape.go of the versions named.
 PROMETHEUS_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -65,7 +65,7 @@ def test_every_route_has_its_first_error_as_an_increase(service):
 
 def test_a_real_prometheus_scrapes_it_as_openmetrics(own_service, tmp_path):
     service = own_service(WORKERS=2)
-    port = free_port()
+    (port,) = free_ports(1)
     (tmp_path / "prometheus.yml").write_text(json.dumps({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [{"job_name": "fcgi-webapp",

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import PROGRAM, ROOT, children, exists, free_port, name_of, run_program, short_folder, wait_for
+from conftest import PROGRAM, ROOT, children, exists, free_ports, name_of, run_program, short_folder, wait_for
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_every_option_is_an_environment_variable_too(own_service):
 
 
 def test_make_run_takes_ports_and_workers(folder):
-    port, metrics_port = free_port(), free_port()
+    port, metrics_port = free_ports(2)
     run = subprocess.Popen(["make", "-s", "run", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}", "WORKERS=3",
                             "BUILD=build"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            env={**os.environ, "RUN_DIR": str(folder),
@@ -212,7 +212,7 @@ def test_make_run_takes_ports_and_workers(folder):
 
 
 def test_ctrl_c_on_a_terminal_ends_make_run_with_exit_0(folder):
-    port, metrics_port = free_port(), free_port()
+    port, metrics_port = free_ports(2)
     environment = {**os.environ, "RUN_DIR": str(folder / "run"),
                    "FCGI_WEBAPP_METRICS_FILE": str(folder / "counters")}
     pid, terminal = pty.fork()
