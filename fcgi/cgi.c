@@ -15,6 +15,7 @@ enum variable {
 	HTTP_ACCEPT,
 	REQUEST_ID,
 	REQUEST_TIME,
+	NGINX_PID,
 	GATEWAY_STATUS,
 	VARIABLE_COUNT
 };
@@ -30,6 +31,7 @@ static const struct {
     VARIABLE(HTTP_ACCEPT),
     VARIABLE(REQUEST_ID),
     VARIABLE(REQUEST_TIME),
+    VARIABLE(NGINX_PID),
     VARIABLE(GATEWAY_STATUS),
 #undef VARIABLE
 };
@@ -89,6 +91,7 @@ cgi_parse(char *const *environment, struct request *request)
 	    .accept = values[HTTP_ACCEPT],
 	    .id = values[REQUEST_ID],
 	    .received_ns = parse_msec(values[REQUEST_TIME]),
+	    .nginx_pid = (pid_t)strtol(values[NGINX_PID], NULL, 10),
 	    .gateway_status = atoi(values[GATEWAY_STATUS]),
 	    .body = "",
 	};

@@ -97,7 +97,6 @@ connection_open(struct connection *connection, int fd)
 	connection->fcgi.ipcFd = fd;
 	connection->fcgi.keepConnection = 1;
 	connection->fd = fd;
-	connection->peer = peer.pid;
 	return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include <fcgiapp.h>
 
@@ -26,8 +25,7 @@ enum connection_status {
  */
 struct connection {
 	FCGX_Request fcgi;
-	int fd;     /* -1: closed */
-	pid_t peer; /* who connected; 0: not to be seen from here */
+	int fd; /* -1: closed */
 	bool close_after;
 	char *body; /* of the request at hand; owned, or NULL */
 	size_t body_length;

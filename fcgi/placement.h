@@ -39,8 +39,8 @@ bool placement_is_due(const struct placement *placement, unsigned answered);
 
 /*
  * The slot of the worker that is to have a connection of this process of nginx
- * (0: it is not to be seen from here): placement->slot, or another to which it
- * can be given now.
+ * (0: it is not known which): placement->slot, or another to which it can be
+ * given now.
  */
 unsigned placement_find(const struct placement *placement, pid_t nginx);
 

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct service;
 
@@ -32,6 +33,7 @@ struct request {
 	const char *accept;    /* the Accept header */
 	const char *id;        /* nginx's $request_id, also in its log */
 	int64_t received_ns;   /* nginx's receipt, CLOCK_REALTIME; 0: unknown */
+	pid_t nginx_pid;       /* the process that sent it; 0: unknown */
 	int gateway_status; /* nginx asks for this error page; 0: it does not */
 	const char *body;   /* NUL-terminated, of body_length bytes */
 	size_t body_length;

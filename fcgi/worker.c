@@ -67,6 +67,7 @@ struct peer {
 	int64_t started;
 	bool is_head;
 
+	pid_t nginx;       /* the process whose connection it is; 0: unknown */
 	unsigned answered; /* requests; counts on where it was given */
 };
 
@@ -176,7 +177,7 @@ settle(struct worker *worker, struct peer *peer)
 
 	if (worker->asked_to_leave || pool_is_draining(worker))
 		return;
-	home = placement_find(&worker->placement, peer->connection.peer);
+	home = placement_find(&worker->placement, peer->nginx);
 	if (home == config->slot ||
 	    handover_send(&config->handovers[home - STORE_WORKER],
 		peer->connection.fd) < 0)
@@ -259,6 +260,7 @@ serve(struct worker *worker, struct peer *peer)
 	}
 	peer->started = now;
 	peer->is_head = request.method == METHOD_HEAD;
+	peer->nginx = request.nginx_pid;
 	peer->count.method = request.method;
 	peer->count.queue_ns = -1;
 	if (request.received_ns) {

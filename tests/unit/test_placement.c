@@ -139,7 +139,7 @@ about_as_many_are_as_many(void **state)
 }
 
 static void
-a_process_that_is_not_to_be_seen_has_no_worker_of_its_own(void **state)
+a_process_that_is_not_known_has_no_worker_of_its_own(void **state)
 {
 	(void)state;
 	assert_home(0, 0);
@@ -206,7 +206,7 @@ main(void)
 	    TEST(who_has_been_at_one_request_for_long_is_given_nothing),
 	    TEST(slow_requests_go_to_who_has_the_fewest_connections),
 	    TEST(about_as_many_are_as_many),
-	    TEST(a_process_that_is_not_to_be_seen_has_no_worker_of_its_own),
+	    TEST(a_process_that_is_not_known_has_no_worker_of_its_own),
 	    TEST(one_slow_request_in_a_hundred_is_no_matter),
 	    TEST(one_slow_request_in_five_is),
 	    TEST(a_connection_is_looked_at_again_and_again),
