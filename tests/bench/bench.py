@@ -16,7 +16,8 @@ Writes build/bench/bench.json:
                 and spread: the least and the most of each
     ratios      fcgi-webapp against the others: medians of the rounds' ratios
     must_show   what is wanted of the figures: what, figure, most or least, met
-    growth      workers, connections, routes: of, rps, cpu_us, p99_ms;
+    growth      workers, connections: of, rps, cpu_us, p99_ms;
+                routes: of, cpu_us, ratio (to the fewest);
                 scrapes: of, workers, served, series, cpu_ms, median_ms
     instrumentation    cost (a fraction of CPU time), quartiles, pairs
     pool_of_four       pss_mib (without nginx), first_200_ms
@@ -109,7 +110,7 @@ def run(settings, peers):
         for what, measured in (
             ("workers", lambda: growth.workers(few, short)),
             ("connections", lambda: growth.connections(few, short)),
-            ("routes", lambda: growth.routes(few, short)),
+            ("routes", lambda: growth.routes(settings.pairs // 2)),
             ("scrapes", lambda: list(growth.scrapes(short))),
         ):
             progress(f"growth: {what}")

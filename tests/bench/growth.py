@@ -1,8 +1,10 @@
 """What fcgi-webapp costs as it grows: with workers, connections, routes, with
 how much was served, and with series; and what counting costs at all."""
 
+import contextlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -40,67 +42,7 @@ def connections(rounds, seconds):
     return in_turns({count: (FcgiWebapp(f"{count} connections"), count) for count in CONNECTIONS}, rounds, 64, seconds)
 
 
-# --- routes -----------------------------------------------------------------
-
-
-def write(path, text):
-    """Leave a file alone that says so already, and make need not build it."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-
-
-def copy_newer(source, target):
-    if not os.path.exists(target) or os.stat(source).st_mtime_ns != os.stat(target).st_mtime_ns:
-        shutil.copy2(source, target)
-
-
-def build_with_routes(count):
-    """A copy of the program with more lines in its route table."""
-    tree = BUILD / f"routes-{count}"
-    for part in ("fcgi", "scripts"):
-        shutil.copytree(
-            ROOT / part,
-            tree / part,
-            dirs_exist_ok=True,
-            copy_function=copy_newer,
-            ignore=shutil.ignore_patterns("routes.h", "__pycache__"),
-        )
-    copy_newer(ROOT / "Makefile", tree / "Makefile")
-    table = (ROOT / "fcgi" / "routes.h").read_text()
-    names = [f"extra{number}" for number in range(table.count("\nROUTE("), count)]
-    write(tree / "fcgi" / "routes.h", table + "".join(f'ROUTE({name}, "/extra/{name}", GET, 0)\n' for name in names))
-    write(
-        tree / "fcgi" / "endpoints" / "extra.c",
-        '#include "router.h"\n#define EXTRA(name) void endpoint_##name(const struct request *request, '
-        "struct response *response) { (void)request; response_text(response, 200, "
-        '"{\\"msg\\": \\"Hello World\\"}"); }\n' + "".join(f"EXTRA({name})\n" for name in names),
-    )
-    program = tree / "build" / "fcgi-webapp"
-    peers.build(program, "nice", "make", "-s", "-j2", "-C", tree, "BUILD=build", "build/fcgi-webapp")
-    return program, names[-1] if names else None
-
-
-def routes(rounds, seconds):
-    """The last route of each table, where a search in turn would be slowest."""
-    things = {}
-    for count in ROUTES:
-        program, last = build_with_routes(count)
-        where = {"path": f"/extra/{last}", "endpoint": last} if last else {}
-        things[count] = FcgiWebapp(f"{count} routes", program, **where)
-    return in_turns(things, rounds, 64, seconds)
-
-
-# --- counting ---------------------------------------------------------------
-
-
-def build_uncounted():
-    directory = BUILD / "uncounted"
-    stub = peers.build(
-        directory / "uncounted.o", "cc", "-c", "-fPIE", "-o", directory / "uncounted.o", peers.HERE / "uncounted.c"
-    )
-    program = directory / "fcgi-webapp"
-    flags = f"LDFLAGS=-Wl,--wrap=counters_count {stub}"
-    return peers.build(program, "nice", "make", "-s", "-j2", f"BUILD={directory}", flags, program)
+# --- side by side -----------------------------------------------------------
 
 
 def slices(peers, count):
@@ -133,29 +75,112 @@ def slices(peers, count):
     return {peer: statistics.median(costs) for peer, costs in taken.items()}
 
 
-def instrumentation(pairs):
-    """The same build with counting and without, started afresh for each pair,
-    one process of nginx and one worker each: how connections fall on several
-    differs from start to start, and costs more than counting does."""
-    program = build_uncounted()
-    with_it, without = [], []
-    for number in range(pairs):
-        counted, uncounted = FcgiWebapp("counted", workers=1), Uncounted("uncounted", program, workers=1)
-        counted.nginx_workers = uncounted.nginx_workers = 1
-        with counted, uncounted:
-            order = [counted, uncounted]
+def side_by_side(make, rounds):
+    """{label: CPU time a request} for each round, of the peers that make() gives
+    by label: started afresh, one process of nginx and one worker each, since how
+    connections fall on several differs from start to start, and costs more than
+    what is looked for here."""
+    for number in range(rounds):
+        peers = make()
+        with contextlib.ExitStack() as running:
+            for peer in peers.values():
+                peer.nginx_workers = peer.workers = 1
+                running.enter_context(peer)
+            order = list(peers.values())
             cost = slices(order if number % 2 else order[::-1], 8)
-            if counted.counted() < 1000 or uncounted.counted() != 0:
-                raise SanityError("the build that counts does not, or the one that does not does")
-        with_it.append(cost[counted])
-        without.append(cost[uncounted])
-    ratios = [a / b for a, b in zip(with_it, without)]
+            for peer in order:
+                if (peer.counted() > 1000) != peer.counts:
+                    raise SanityError(f"{peer.name} counted {peer.counted()} requests")
+        yield {label: cost[peer] for label, peer in peers.items()}
+
+
+# --- routes -----------------------------------------------------------------
+
+
+def write(path, text):
+    """Leave a file alone that says so already, and make need not build it."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def copy_newer(source, target):
+    if not os.path.exists(target) or os.stat(source).st_mtime_ns != os.stat(target).st_mtime_ns:
+        shutil.copy2(source, target)
+
+
+def build_with_routes(count):
+    """A copy of the program with so many lines in its route table, and the last
+    one's name, which is as long for each."""
+    tree = BUILD / f"routes-{count}"
+    for part in ("fcgi", "scripts"):
+        shutil.copytree(
+            ROOT / part,
+            tree / part,
+            dirs_exist_ok=True,
+            copy_function=copy_newer,
+            ignore=shutil.ignore_patterns("routes.h", "__pycache__"),
+        )
+    copy_newer(ROOT / "Makefile", tree / "Makefile")
+    lines = re.findall(r"^ROUTE\(.*\n", (ROOT / "fcgi" / "routes.h").read_text(), re.MULTILINE)[: count - 1]
+    names = [f"extra{number:04}" for number in range(len(lines), count)]
+    lines += [f'ROUTE({name}, "/{name}", GET, 0)\n' for name in names]
+    write(tree / "fcgi" / "routes.h", "".join(lines))
+    write(
+        tree / "fcgi" / "endpoints" / "extra.c",
+        '#include "router.h"\n#define EXTRA(name) void endpoint_##name(const struct request *request, '
+        "struct response *response) { (void)request; response_text(response, 200, "
+        '"{\\"msg\\": \\"Hello World\\"}"); }\n' + "".join(f"EXTRA({name})\n" for name in names),
+    )
+    program = tree / "build" / "fcgi-webapp"
+    peers.build(program, "nice", "make", "-s", "-j2", "-C", tree, "BUILD=build", "build/fcgi-webapp")
+    return program, names[-1]
+
+
+def routes(rounds):
+    """The last route of each table, where a search in turn would be slowest."""
+    built = {count: build_with_routes(count) for count in ROUTES}
+
+    def make():
+        return {
+            count: FcgiWebapp(f"{count} routes", program, path=f"/{last}", endpoint=last)
+            for count, (program, last) in built.items()
+        }
+
+    taken = list(side_by_side(make, rounds))
+    return [
+        {
+            "of": count,
+            "cpu_us": statistics.median(cost[count] for cost in taken),
+            "ratio": statistics.median(cost[count] / cost[ROUTES[0]] for cost in taken),
+        }
+        for count in ROUTES
+    ]
+
+
+# --- counting ---------------------------------------------------------------
+
+
+def build_uncounted():
+    directory = BUILD / "uncounted"
+    stub = peers.build(
+        directory / "uncounted.o", "cc", "-c", "-fPIE", "-o", directory / "uncounted.o", peers.HERE / "uncounted.c"
+    )
+    program = directory / "fcgi-webapp"
+    flags = f"LDFLAGS=-Wl,--wrap=counters_count {stub}"
+    return peers.build(program, "nice", "make", "-s", "-j2", f"BUILD={directory}", flags, program)
+
+
+def instrumentation(pairs):
+    """The same build with counting and without."""
+    program = build_uncounted()
+    taken = list(side_by_side(lambda: {"with": FcgiWebapp("counted"), "without": Uncounted("uncounted", program)}, pairs))
+    ratios = [cost["with"] / cost["without"] for cost in taken]
     quarter, _, three_quarters = statistics.quantiles(ratios, n=4)
     return {
         "cost": statistics.median(ratios) - 1,
         "quartiles": [quarter - 1, three_quarters - 1],
-        "cpu_us_counted": statistics.median(with_it),
-        "cpu_us_uncounted": statistics.median(without),
+        "cpu_us_counted": statistics.median(cost["with"] for cost in taken),
+        "cpu_us_uncounted": statistics.median(cost["without"] for cost in taken),
         "pairs": pairs,
     }
 

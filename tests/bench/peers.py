@@ -40,11 +40,11 @@ class Peer:
 
     def __init__(self):
         self.directory = BUILD / "run" / re.sub(r"\W+", "-", self.name)
+        self.processes = Processes(self.directory / "log")
 
     def start(self):
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        self.processes = Processes(self.directory / "log")
         self.port, self.private_port, self.inner_port = free_ports(3)
         self.prepare()
         self.started = time.monotonic()
