@@ -9,13 +9,16 @@ PYTHON := /usr/bin/python3
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-HARDENING := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+HARDENING := -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	$(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
 OPTIMISE ?= -O2 -g
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 	$(OPTIMISE) -MMD -MP $(CFLAGS)
-LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
-LDLIBS := -lfcgi -ljson-c -lseccomp -lm -lpthread
+# What connection.c does in libfcgi's place, in the archive: the shared library calls
+# its own functions where it was linked with -Bsymbolic-functions, as on Ubuntu.
+WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_IpcClose
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)
+LDLIBS := -l:libfcgi.a -ljson-c -lseccomp -lm -lpthread
 
 # One short line a step; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)

@@ -7,7 +7,7 @@
  *   FCGX_Finish_r() inside FCGX_Accept_r() would close it.
  * - FCGX_Accept_r() blocks on half a request, and blocking descriptors are all
  *   it can do. So the request is received here, frame.c judges it, and libfcgi
- *   gets it, whole, through OS_Read() below: it never reads the socket itself.
+ *   gets it, whole, through __wrap_OS_Read(): it never reads the socket.
  */
 #include "connection.h"
 
@@ -17,8 +17,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#include <fcgios.h>
 
 #include "frame.h"
 #include "log.h"
@@ -35,11 +33,11 @@ static struct {
 } whole;
 
 /*
- * libfcgi's own function to read with, replaced: it gets the request that is
+ * What libfcgi reads with (the Makefile's WRAPPED): it gets the request that is
  * here already, and then an end. So it saves a system call, and never blocks.
  */
 int
-OS_Read(int fd, char *buffer, size_t size)
+__wrap_OS_Read(int fd, char *buffer, size_t size)
 {
 	(void)fd;
 	if (size > whole.left)
@@ -51,11 +49,11 @@ OS_Read(int fd, char *buffer, size_t size)
 }
 
 /*
- * Likewise: closing is for who opened the connection, and libfcgi's own would
- * wait up to 2 s for the peer.
+ * What libfcgi closes with: that is for who opened the connection, and its own
+ * function would wait up to 2 s for the peer.
  */
 int
-OS_IpcClose(int fd, int shutdown)
+__wrap_OS_IpcClose(int fd, int shutdown)
 {
 	(void)fd;
 	(void)shutdown;

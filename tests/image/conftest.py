@@ -44,10 +44,7 @@ def wait_for(condition, what, seconds=30):
 def free_ports(count):
     """Ports that nobody listens on, no two alike: each is held until the last is found."""
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
 def get(port, path, timeout=10):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import pty
 import shutil
 import signal
@@ -188,6 +189,11 @@ def test_every_option_is_an_environment_variable_too(own_service):
     assert len(service.workers) == 3
     for method, path in (("GET", "/status/200"), ("GET", "/delay/0"), ("POST", "/crash"), ("POST", "/hang"), ("GET", "/riseload")):
         assert service.request(method, path).status == 404
+
+
+def test_the_program_has_a_libfcgi_of_its_own(service):
+    """In a shared one, what the program does in its place counts for nothing where it was linked with -Bsymbolic-functions."""
+    assert "libfcgi.so" not in pathlib.Path(f"/proc/{service.workers[0]}/maps").read_text()
 
 
 def test_make_run_takes_ports_and_workers(folder):
