@@ -16,7 +16,7 @@ CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 	$(OPTIMISE) -MMD -MP $(CFLAGS)
 # What connection.c does in libfcgi's place, in the archive: the shared library calls
 # its own functions where it was linked with -Bsymbolic-functions, as on Ubuntu.
-WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_IpcClose
+WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_Write,--wrap=OS_IpcClose
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)
 LDLIBS := -l:libfcgi.a -ljson-c -lseccomp -lm -lpthread
 

@@ -48,6 +48,18 @@ __wrap_OS_Read(int fd, char *buffer, size_t size)
 	return (int)size;
 }
 
+/* What libfcgi writes with: a signal that is for the worker is no error. */
+int
+__wrap_OS_Write(int fd, const char *buffer, size_t size)
+{
+	ssize_t written;
+
+	do
+		written = write(fd, buffer, size);
+	while (written < 0 && errno == EINTR);
+	return (int)written;
+}
+
 /*
  * What libfcgi closes with: that is for who opened the connection, and its own
  * function would wait up to 2 s for the peer.

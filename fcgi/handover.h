@@ -22,7 +22,10 @@ int handover_open(struct handover *handover);
  */
 int handover_send(const struct handover *to, int connection);
 
-/* The next connection that was sent, or a negative errno (-EAGAIN: none). */
+/*
+ * The next connection that was sent, or a negative errno (-EAGAIN: none). Both
+ * of these may be called in a signal handler.
+ */
 int handover_receive(const struct handover *handover);
 
 #endif

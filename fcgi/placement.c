@@ -60,19 +60,18 @@ connections_of(const struct placement *placement, unsigned slot)
 	return store_state(placement->store, slot)->connections;
 }
 
-/* Who has the fewest; the worker itself, where it has about as many. */
+/* Who has the fewest, of those with so many at most; itself, where none has. */
 static unsigned
-find_least_connected(const struct placement *placement)
+find_least_connected(const struct placement *placement, int64_t most)
 {
-	int64_t own = connections_of(placement, placement->slot);
-	int64_t most = own - 2 - own / 8;
 	unsigned found = placement->slot;
 
 	for (unsigned i = 0; i < placement->worker_count; i++) {
 		unsigned slot = STORE_WORKER + i;
 		int64_t connections = connections_of(placement, slot);
 
-		if (connections <= most && is_available(placement, slot)) {
+		if (slot != placement->slot && connections <= most &&
+		    is_available(placement, slot)) {
 			most = connections - 1;
 			found = slot;
 		}
@@ -85,9 +84,19 @@ placement_find(const struct placement *placement, pid_t nginx)
 {
 	unsigned slot;
 
-	if (!is_light(placement) || nginx == 0)
-		return find_least_connected(placement);
+	if (!is_light(placement) || nginx == 0) {
+		int64_t own = connections_of(placement, placement->slot);
+
+		/* Those who have about as many keep theirs. */
+		return find_least_connected(placement, own - 2 - own / 8);
+	}
 	/* Its processes start one after another, so their pids do so too. */
 	slot = STORE_WORKER + (unsigned)nginx % placement->worker_count;
 	return is_available(placement, slot) ? slot : placement->slot;
+}
+
+unsigned
+placement_find_other(const struct placement *placement)
+{
+	return find_least_connected(placement, INT64_MAX);
 }

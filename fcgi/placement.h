@@ -44,4 +44,10 @@ bool placement_is_due(const struct placement *placement, unsigned answered);
  */
 unsigned placement_find(const struct placement *placement, pid_t nginx);
 
+/*
+ * The slot of the worker that is to have the connections of one that is stuck;
+ * its own, placement->slot, where there is none. For signal handlers too.
+ */
+unsigned placement_find_other(const struct placement *placement);
+
 #endif

@@ -46,6 +46,9 @@ static const int64_t BACKOFF_NS = 100000000;
 static const int64_t BACKOFF_MAX_NS = 5000000000;
 static const int64_t GIVE_UP_NS = 60000000000;
 
+/* Whoever has been at one request for so long gives its connections away. */
+static const int64_t STUCK_NS = 100000000;
+
 /* One child: a worker, or the observer, by the slot it counts in. */
 struct child {
 	pid_t pid; /* 0: none */
@@ -54,6 +57,7 @@ struct child {
 	int failures;       /* in a row, without having served */
 	int64_t start_at;   /* while there is none: when to start one */
 	int64_t stopped_at; /* 0: it runs */
+	int64_t stuck_at;   /* the last request that it was told of; 0: none */
 	bool is_over_deadline;
 };
 
@@ -394,14 +398,35 @@ change_load(struct pool *pool)
 
 /* --- what the tick looks after ------------------------------------------ */
 
+/* When the request that a child is at began; 0: it is at none. */
+static int64_t
+request_started(const struct pool *pool, const struct child *child)
+{
+	return atomic_load_explicit(
+	    &store_state(&pool->store, child->slot)->request_started,
+	    memory_order_acquire);
+}
+
+/* Tell a worker once that a request has kept it for long. */
+static void
+check_stuck(struct pool *pool, struct child *child, int64_t now)
+{
+	int64_t started = request_started(pool, child);
+
+	if (!child->pid || !started || started == child->stuck_at ||
+	    now - started < STUCK_NS)
+		return;
+	child->stuck_at = started;
+	kill(child->pid, SIGUSR2);
+}
+
 /* Kill a worker whose request, or whose stop, is over the deadline. */
 static void
 check_deadline(struct pool *pool, struct child *child, int64_t now)
 {
 	const struct store_state *state =
 	    store_state(&pool->store, child->slot);
-	int64_t started =
-	    atomic_load_explicit(&state->request_started, memory_order_acquire);
+	int64_t started = request_started(pool, child);
 	int64_t limit = seconds_ns(pool->options->request_timeout);
 	const char *parameter;
 
@@ -533,6 +558,7 @@ tick(struct pool *pool)
 	check_deadline(pool, &pool->observer, now);
 	start_due(pool, &pool->observer, now);
 	for (unsigned i = 0; i < pool->worker_count; i++) {
+		check_stuck(pool, &pool->workers[i], now);
 		check_deadline(pool, &pool->workers[i], now);
 		start_due(pool, &pool->workers[i], now);
 	}

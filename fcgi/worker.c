@@ -87,6 +87,8 @@ struct worker {
 	int exit_code;
 	int64_t served;
 	struct placement placement;
+	struct peer *volatile in_handler; /* whose request is; NULL: none */
+	volatile sig_atomic_t has_given;  /* connections away while it was */
 	size_t peer_count;
 	size_t peer_max;
 	size_t peer_used; /* of all; the others' memory was never touched */
@@ -246,6 +248,18 @@ park(struct worker *worker, struct peer *peer, int64_t due)
 	    peer->connection.close_after ? 0 : EPOLLRDHUP);
 }
 
+/* Between the fences, give_away() may come. */
+static void
+handle(struct worker *worker, struct peer *peer, struct request *request)
+{
+	worker->in_handler = peer;
+	atomic_signal_fence(memory_order_seq_cst);
+	peer->count.endpoint =
+	    worker->config->dispatch(request, &peer->response);
+	atomic_signal_fence(memory_order_seq_cst);
+	worker->in_handler = NULL;
+}
+
 static void
 serve(struct worker *worker, struct peer *peer)
 {
@@ -270,8 +284,7 @@ serve(struct worker *worker, struct peer *peer)
 	}
 	announce(worker->state, &request, now);
 	response_init(&peer->response);
-	peer->count.endpoint =
-	    worker->config->dispatch(&request, &peer->response);
+	handle(worker, peer, &request);
 	if (peer->response.delay_ns > 0)
 		park(worker, peer, now + peer->response.delay_ns);
 	else
@@ -450,6 +463,83 @@ take_over(struct worker *worker)
 		else
 			close(fd); /* nginx comes again */
 	}
+}
+
+/* --- being stuck -------------------------------------------------------- */
+
+static struct worker *of_process; /* for give_away(), which is told nothing */
+
+/* In a signal handler. Returns 0 or a negative errno. */
+static int
+pass_on(const struct worker *worker, int connection)
+{
+	const struct worker_config *config = worker->config;
+	unsigned slot = placement_find_other(&worker->placement);
+
+	if (slot == config->slot)
+		return -EAGAIN;
+	return handover_send(
+	    &config->handovers[slot - STORE_WORKER], connection);
+}
+
+/*
+ * The master's SIGUSR2: a handler has been at one request for long. Give others
+ * the connections on which nothing is under way here, for something may be in
+ * them. The handler may be anywhere, so make system calls and nothing else;
+ * what the connections leave behind is for forget_given().
+ */
+static void
+give_away(int signal)
+{
+	struct worker *worker = of_process;
+	int error = errno;
+	struct peer *peer;
+	int fd;
+
+	(void)signal;
+	if (!worker->in_handler)
+		return;
+	TAILQ_FOREACH(peer, &worker->idle, entry)
+	{
+		if (peer == worker->in_handler || peer->connection.fd < 0 ||
+		    pass_on(worker, peer->connection.fd) < 0)
+			continue;
+		watch(worker, EPOLL_CTL_DEL, peer, 0);
+		close(peer->connection.fd);
+		peer->connection.fd = -1;
+		worker->state->connections--;
+		worker->has_given = true;
+	}
+	while ((fd = handover_receive(worker->handover)) >= 0) {
+		pass_on(worker, fd); /* where nobody is: nginx comes again */
+		close(fd);
+	}
+	errno = error;
+}
+
+static void
+forget_given(struct worker *worker)
+{
+	struct peer *peer = TAILQ_FIRST(&worker->idle);
+
+	worker->has_given = false;
+	while (peer) {
+		struct peer *next = TAILQ_NEXT(peer, entry);
+
+		if (peer->connection.fd < 0)
+			drop(worker, peer);
+		peer = next;
+	}
+}
+
+static void
+install_give_away(struct worker *worker)
+{
+	const struct sigaction action = {
+	    .sa_handler = give_away, .sa_flags = SA_RESTART};
+
+	of_process = worker;
+	sigaction(SIGUSR2, &action, NULL);
 }
 
 /* --- leaving ----------------------------------------------------------- */
@@ -674,6 +764,8 @@ run(struct worker *worker)
 			return WORKER_FAILED;
 		handle_events(worker, events, count);
 		run_timers(worker);
+		if (worker->has_given)
+			forget_given(worker);
 	}
 	return worker->exit_code;
 }
@@ -721,6 +813,7 @@ open_handover(struct worker *worker)
 	if (config->worker_count == 0)
 		return 0;
 	worker->handover = &config->handovers[config->slot - STORE_WORKER];
+	install_give_away(worker);
 	return epoll_ctl(
 	    worker->epoll, EPOLL_CTL_ADD, worker->handover->in, &event);
 }

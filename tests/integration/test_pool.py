@@ -569,6 +569,29 @@ def test_connections_of_one_nginx_process_are_gathered_where_requests_are_light(
     assert failures == []
 
 
+def test_what_waits_for_a_worker_that_hangs_is_answered_by_another(own_service):
+    """Long before its deadline, which is after this test's end."""
+    service = own_service(WORKERS=2, NGINX_WORKERS=1, FCGI_WEBAPP_REQUEST_TIMEOUT=600)
+    before = sockets(service)
+    with load_of(service, connections=16, paths=("/delay/0.001",)):
+        wait_for(lambda: max(grown(service, before)) >= 8 and min(grown(service, before)) <= 0, 60, "one worker to have them")
+    victim, other = sorted(service.workers, key=lambda pid: -grown(service, before)[service.workers.index(pid)])
+    os.kill(other, signal.SIGSTOP)
+    wait_for(lambda: stat_of(other)[0] == "T")
+    hung = []
+    caller = threading.Thread(target=lambda: hung.append(service.request("POST", "/hang").status))
+    caller.start()
+    wait_for(lambda: any(line["msg"] == "hanging on request" for line in service.log_lines()))
+    os.kill(other, signal.SIGCONT)
+    with load_of(service, connections=16, paths=("/bye",)) as (answers, failures):
+        wait_for(lambda: answers[0] > 200, 30, "answers")
+    assert failures == []
+    assert victim in service.workers and hung == []
+    os.kill(victim, signal.SIGKILL)
+    caller.join()
+    assert hung == [502]
+
+
 def test_connections_are_spread_over_the_workers_where_requests_are_slow(own_service):
     """From one, which was the only one to accept them. Those to /delay keep them all in use; they say nothing of time."""
     service = own_service(WORKERS=4, NGINX_WORKERS=1)

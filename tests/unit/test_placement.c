@@ -148,6 +148,20 @@ a_process_that_is_not_known_has_no_worker_of_its_own(void **state)
 }
 
 static void
+who_is_stuck_gives_to_who_has_the_fewest(void **state)
+{
+	(void)state;
+	worker(0)->connections = 1;
+	worker(2)->connections = 3;
+	worker(3)->connections = 2;
+	assert_int_equal(placement_find_other(&placement), STORE_WORKER + 3);
+	worker(3)->request_started = clock_now() - CLOCK_NS_PER_SECOND;
+	assert_int_equal(placement_find_other(&placement), STORE_WORKER + 2);
+	worker(2)->stopped = worker(1)->draining = 1;
+	assert_int_equal(placement_find_other(&placement), STORE_WORKER);
+}
+
+static void
 one_slow_request_in_a_hundred_is_no_matter(void **state)
 {
 	(void)state;
@@ -207,6 +221,7 @@ main(void)
 	    TEST(slow_requests_go_to_who_has_the_fewest_connections),
 	    TEST(about_as_many_are_as_many),
 	    TEST(a_process_that_is_not_known_has_no_worker_of_its_own),
+	    TEST(who_is_stuck_gives_to_who_has_the_fewest),
 	    TEST(one_slow_request_in_a_hundred_is_no_matter),
 	    TEST(one_slow_request_in_five_is),
 	    TEST(a_connection_is_looked_at_again_and_again),
