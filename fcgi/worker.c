@@ -757,9 +757,13 @@ run(struct worker *worker)
 	struct epoll_event events[EVENTS];
 
 	while (!is_done(worker)) {
-		int count = epoll_wait(
-		    worker->epoll, events, EVENTS, next_timeout(worker));
+		int count;
 
+		/* Where nginx waits for this CPU, it goes first and has more
+		 * to ask: a tenth of all CPU time at 64 connections. */
+		sched_yield();
+		count = epoll_wait(
+		    worker->epoll, events, EVENTS, next_timeout(worker));
 		if (count < 0 && errno != EINTR)
 			return WORKER_FAILED;
 		handle_events(worker, events, count);
