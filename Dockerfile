@@ -36,6 +36,8 @@ COPY nginx nginx
 COPY scripts/run scripts/nginx scripts/nginx-conf scripts/
 COPY scripts/entrypoint scripts/stress /usr/local/bin/
 COPY --from=build /src/build/fcgi-webapp /usr/local/bin/
+# Whatever umask the checkout was made with.
+RUN chmod -R a+rX /opt/fcgi-webapp /usr/local/bin
 
 # Every address of the pod, since Prometheus is outside of it. Two nginx workers, whatever the node has.
 ENV LISTEN=0.0.0.0 \

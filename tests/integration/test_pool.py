@@ -498,7 +498,7 @@ def test_slow_clients_hold_up_nobody(own_service):
 
 def test_10000_connections_keep_nobody_out(own_service):
     """As many as this machine lets a process open: silent ones, kept ones, slow headers, slow bodies, slow readers."""
-    service = own_service(WORKERS=2)
+    service = own_service(WORKERS=2, NGINX_WORKERS=2)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     slow = [b"GET / HTTP/1.1\r\nHo", b"POST /bye HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc",

@@ -17,12 +17,15 @@ struct file {
 	const char *text;
 };
 
-#define MEMINFO                                                                \
-	{                                                                      \
-		"proc/meminfo", "MemTotal:        8388608 kB\n"                \
-				"MemFree:         1048576 kB\n"                \
-				"MemAvailable:    6291456 kB\n"                \
+/* Versions of clang-format differ on this. */
+/* clang-format off */
+#define MEMINFO                                                  \
+	{                                                        \
+		"proc/meminfo", "MemTotal:        8388608 kB\n" \
+				"MemFree:         1048576 kB\n" \
+				"MemAvailable:    6291456 kB\n" \
 	}
+/* clang-format on */
 
 static const uint64_t machine = UINT64_C(8) << 30;
 
