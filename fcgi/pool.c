@@ -407,14 +407,20 @@ request_started(const struct pool *pool, const struct child *child)
 	    memory_order_acquire);
 }
 
-/* Tell a worker once that a request has kept it for long. */
+/*
+ * Tell a worker that a request has kept it for long; again, as long as it has
+ * more connections than that request's: nobody may have been there to take
+ * them.
+ */
 static void
 check_stuck(struct pool *pool, struct child *child, int64_t now)
 {
 	int64_t started = request_started(pool, child);
 
-	if (!child->pid || !started || started == child->stuck_at ||
-	    now - started < STUCK_NS)
+	if (!child->pid || !started || now - started < STUCK_NS)
+		return;
+	if (started == child->stuck_at &&
+	    store_state(&pool->store, child->slot)->connections <= 1)
 		return;
 	child->stuck_at = started;
 	kill(child->pid, SIGUSR2);

@@ -582,6 +582,8 @@ def test_what_waits_for_a_worker_that_hangs_is_answered_by_another(own_service):
     caller = threading.Thread(target=lambda: hung.append(service.request("POST", "/hang").status))
     caller.start()
     wait_for(lambda: any(line["msg"] == "hanging on request" for line in service.log_lines()))
+    slept = naps(victim)
+    wait_for(lambda: naps(victim) > slept + 2, what="it to be told again and again, while nobody can take them")
     os.kill(other, signal.SIGCONT)
     with load_of(service, connections=16, paths=("/bye",)) as (answers, failures):
         wait_for(lambda: answers[0] > 200, 30, "answers")
