@@ -18,6 +18,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "frame.h"
 #include "log.h"
 
@@ -48,15 +49,28 @@ __wrap_OS_Read(int fd, char *buffer, size_t size)
 	return (int)size;
 }
 
-/* What libfcgi writes with: a signal that is for the worker is no error. */
+/*
+ * What libfcgi writes with. A signal is no error, but does not make the
+ * time-out begin again and again. After an error libfcgi would try the same
+ * once more.
+ */
 int
 __wrap_OS_Write(int fd, const char *buffer, size_t size)
 {
+	int64_t until = 0;
 	ssize_t written;
 
-	do
-		written = write(fd, buffer, size);
-	while (written < 0 && errno == EINTR);
+	while ((written = write(fd, buffer, size)) < 0 && errno == EINTR) {
+		int64_t now = clock_now();
+
+		if (until == 0)
+			until =
+			    now + SEND_TIMEOUT_SECONDS * CLOCK_NS_PER_SECOND;
+		if (now > until)
+			break;
+	}
+	if (written < 0)
+		shutdown(fd, SHUT_RDWR);
 	return (int)written;
 }
 

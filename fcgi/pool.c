@@ -4,7 +4,8 @@
  * pipe on which workers ask for load, and a short tick for deadlines.
  *
  * Signals: TERM and QUIT drain, INT leaves now, HUP replaces the workers one
- * after another. The children die with the master (PR_SET_PDEATHSIG).
+ * after another; it sends USR2 to a worker that is stuck. The children die with
+ * the master (PR_SET_PDEATHSIG).
  */
 #include "pool.h"
 
@@ -46,8 +47,11 @@ static const int64_t BACKOFF_NS = 100000000;
 static const int64_t BACKOFF_MAX_NS = 5000000000;
 static const int64_t GIVE_UP_NS = 60000000000;
 
-/* Whoever has been at one request for so long gives its connections away. */
-static const int64_t STUCK_NS = 100000000;
+/*
+ * Whoever has been at one request for so long gives its connections away: more
+ * than the 0.1 s for which a container may be throttled at a time.
+ */
+static const int64_t STUCK_NS = 250000000;
 
 /* One child: a worker, or the observer, by the slot it counts in. */
 struct child {
@@ -57,7 +61,6 @@ struct child {
 	int failures;       /* in a row, without having served */
 	int64_t start_at;   /* while there is none: when to start one */
 	int64_t stopped_at; /* 0: it runs */
-	int64_t stuck_at;   /* the last request that it was told of; 0: none */
 	bool is_over_deadline;
 };
 
@@ -408,22 +411,18 @@ request_started(const struct pool *pool, const struct child *child)
 }
 
 /*
- * Tell a worker that a request has kept it for long; again, as long as it has
- * more connections than that request's: nobody may have been there to take
- * them.
+ * Tell a worker that a request has kept it for long, until it has nothing left
+ * to give away: nobody may have been there to take it.
  */
 static void
-check_stuck(struct pool *pool, struct child *child, int64_t now)
+check_stuck(const struct pool *pool, const struct child *child, int64_t now)
 {
 	int64_t started = request_started(pool, child);
 
-	if (!child->pid || !started || now - started < STUCK_NS)
-		return;
-	if (started == child->stuck_at &&
-	    store_state(&pool->store, child->slot)->connections <= 1)
-		return;
-	child->stuck_at = started;
-	kill(child->pid, SIGUSR2);
+	if (pool->worker_count > 1 && child->pid && started &&
+	    now - started > STUCK_NS &&
+	    store_state(&pool->store, child->slot)->relieved != started)
+		kill(child->pid, SIGUSR2);
 }
 
 /* Kill a worker whose request, or whose stop, is over the deadline. */

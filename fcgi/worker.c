@@ -87,8 +87,8 @@ struct worker {
 	int exit_code;
 	int64_t served;
 	struct placement placement;
-	struct peer *volatile in_handler; /* whose request is; NULL: none */
-	volatile sig_atomic_t has_given;  /* connections away while it was */
+	struct peer *volatile current;   /* whose request is under way */
+	volatile sig_atomic_t has_given; /* connections away meanwhile */
 	size_t peer_count;
 	size_t peer_max;
 	size_t peer_used; /* of all; the others' memory was never touched */
@@ -189,10 +189,15 @@ settle(struct worker *worker, struct peer *peer)
 
 /* --- serving ----------------------------------------------------------- */
 
-/* Tell the master what runs, so that it can say so when it has to kill us. */
+/*
+ * A request is under way: tell the master, so that it can say what ran when it
+ * has to kill us. Until conclude(), give_away() may come.
+ */
 static void
-announce(struct store_state *state, const struct request *request, int64_t now)
+announce(struct worker *worker, struct peer *peer,
+    const struct request *request, int64_t now)
 {
+	struct store_state *state = worker->state;
 	size_t length = strnlen(request->id, sizeof(state->request_id) - 1);
 
 	memcpy(state->request_id, request->id, length);
@@ -202,6 +207,19 @@ announce(struct store_state *state, const struct request *request, int64_t now)
 	state->path[length] = '\0';
 	atomic_store_explicit(
 	    &state->request_started, now, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	worker->current = peer;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void
+conclude(struct worker *worker)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	worker->current = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(
+	    &worker->state->request_started, 0, memory_order_release);
 }
 
 /* Hand the response over, and only then count it. */
@@ -221,8 +239,7 @@ finish(struct worker *worker, struct peer *peer)
 	if (response->delay_ns == 0)
 		placement_note(&worker->placement, peer->count.duration_ns);
 	response_release(response);
-	atomic_store_explicit(
-	    &worker->state->request_started, 0, memory_order_release);
+	conclude(worker);
 	if (result >= 0) {
 		counters_count(worker->config->service->store,
 		    worker->config->slot, &peer->count);
@@ -240,24 +257,11 @@ finish(struct worker *worker, struct peer *peer)
 static void
 park(struct worker *worker, struct peer *peer, int64_t due)
 {
-	atomic_store_explicit(
-	    &worker->state->request_started, 0, memory_order_release);
+	conclude(worker);
 	move(worker, peer, PARKED, due);
 	/* Where we stopped reading, that would look like the peer's end. */
 	watch(worker, EPOLL_CTL_MOD, peer,
 	    peer->connection.close_after ? 0 : EPOLLRDHUP);
-}
-
-/* Between the fences, give_away() may come. */
-static void
-handle(struct worker *worker, struct peer *peer, struct request *request)
-{
-	worker->in_handler = peer;
-	atomic_signal_fence(memory_order_seq_cst);
-	peer->count.endpoint =
-	    worker->config->dispatch(request, &peer->response);
-	atomic_signal_fence(memory_order_seq_cst);
-	worker->in_handler = NULL;
 }
 
 static void
@@ -282,9 +286,10 @@ serve(struct worker *worker, struct peer *peer)
 
 		peer->count.queue_ns = waited > 0 ? waited : 0;
 	}
-	announce(worker->state, &request, now);
+	announce(worker, peer, &request, now);
 	response_init(&peer->response);
-	handle(worker, peer, &request);
+	peer->count.endpoint =
+	    worker->config->dispatch(&request, &peer->response);
 	if (peer->response.delay_ns > 0)
 		park(worker, peer, now + peer->response.delay_ns);
 	else
@@ -329,7 +334,7 @@ resume(struct worker *worker, struct peer *peer)
 	watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
 	move(worker, peer, IDLE, now);
 	cgi_parse(peer->connection.fcgi.envp, &request);
-	announce(worker->state, &request, now);
+	announce(worker, peer, &request, now);
 	finish(worker, peer);
 }
 
@@ -469,51 +474,67 @@ take_over(struct worker *worker)
 
 static struct worker *of_process; /* for give_away(), which is told nothing */
 
-/* In a signal handler. Returns 0 or a negative errno. */
-static int
-pass_on(const struct worker *worker, int connection)
+/* Give the idle connections to others. Returns whether none is left. */
+static bool
+give_idle(struct worker *worker)
 {
 	const struct worker_config *config = worker->config;
-	unsigned slot = placement_find_other(&worker->placement);
-
-	if (slot == config->slot)
-		return -EAGAIN;
-	return handover_send(
-	    &config->handovers[slot - STORE_WORKER], connection);
-}
-
-/*
- * The master's SIGUSR2: a handler has been at one request for long. Give others
- * the connections on which nothing is under way here, for something may be in
- * them. The handler may be anywhere, so make system calls and nothing else;
- * what the connections leave behind is for forget_given().
- */
-static void
-give_away(int signal)
-{
-	struct worker *worker = of_process;
-	int error = errno;
 	struct peer *peer;
-	int fd;
 
-	(void)signal;
-	if (!worker->in_handler)
-		return;
 	TAILQ_FOREACH(peer, &worker->idle, entry)
 	{
-		if (peer == worker->in_handler || peer->connection.fd < 0 ||
-		    pass_on(worker, peer->connection.fd) < 0)
+		unsigned slot = placement_find_other(&worker->placement);
+
+		if (peer == worker->current || peer->connection.fd < 0)
 			continue;
+		if (slot == config->slot ||
+		    handover_send(&config->handovers[slot - STORE_WORKER],
+			peer->connection.fd) < 0)
+			return false;
 		watch(worker, EPOLL_CTL_DEL, peer, 0);
 		close(peer->connection.fd);
 		peer->connection.fd = -1;
 		worker->state->connections--;
 		worker->has_given = true;
 	}
-	while ((fd = handover_receive(worker->handover)) >= 0) {
-		pass_on(worker, fd); /* where nobody is: nginx comes again */
+	return true;
+}
+
+/* Pass on what others gave. Returns whether none is left. */
+static bool
+give_given(struct worker *worker)
+{
+	const struct worker_config *config = worker->config;
+	unsigned slot;
+	int fd;
+
+	while (
+	    (slot = placement_find_other(&worker->placement)) != config->slot) {
+		fd = handover_receive(worker->handover);
+		if (fd < 0)
+			return true;
+		/* Where it cannot be sent, nginx comes again. */
+		handover_send(&config->handovers[slot - STORE_WORKER], fd);
 		close(fd);
 	}
+	return false;
+}
+
+/*
+ * The master's SIGUSR2: a request has been under way for long. Give others the
+ * connections on which none is, for something may be in them. It may come
+ * anywhere in an endpoint, so make system calls and nothing else; what the
+ * connections leave behind is for forget_given().
+ */
+static void
+give_away(int signal)
+{
+	struct worker *worker = of_process;
+	int error = errno;
+
+	(void)signal;
+	if (worker->current && give_idle(worker) && give_given(worker))
+		worker->state->relieved = worker->state->request_started;
 	errno = error;
 }
 

@@ -45,7 +45,8 @@ struct store_catalog {
 struct store_state {
 	_Alignas(64) _Atomic int64_t pid; /* 0: nobody */
 	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns, 0: idle */
-	_Atomic int32_t stopped;          /* the master saw it under SIGSTOP */
+	_Atomic int64_t relieved; /* the same, once it gave all else away */
+	_Atomic int32_t stopped;  /* the master saw it under SIGSTOP */
 	_Atomic int64_t connections;
 	_Atomic int64_t served;        /* requests since the process started */
 	_Atomic int32_t draining;      /* leaving; the master's: the pool is */

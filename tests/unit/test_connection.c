@@ -5,8 +5,10 @@
 #include "support.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
 #include "connection.h"
 #include "records.h"
@@ -256,6 +258,35 @@ a_peer_that_leaves_before_its_answer_is_an_error_and_no_signal(void **state)
 	close(nginx);
 	nginx = -1;
 	assert_true(respond("Status: 200 OK\r\n\r\n", body) < 0);
+}
+
+static void
+do_nothing(int signal)
+{
+	(void)signal;
+}
+
+/* A signal does not make the time-out begin again. */
+static void
+a_peer_that_does_not_read_is_given_up_through_all_signals(void **state)
+{
+	static char body[1 << 22];
+	const struct itimerval often = {{0, 50000}, {0, 50000}};
+	const struct itimerval never = {{0, 0}, {0, 0}};
+	struct sigaction before;
+
+	(void)state;
+	memset(body, 'x', sizeof(body) - 1);
+	sigaction(SIGALRM,
+	    &(struct sigaction){
+		.sa_handler = do_nothing, .sa_flags = SA_RESTART},
+	    &before);
+	send_request("GET", "/", "");
+	assert_status(CONNECTION_REQUEST);
+	setitimer(ITIMER_REAL, &often, NULL);
+	assert_true(respond("Status: 200 OK\r\n\r\n", body) < 0);
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &before, NULL);
 }
 
 static void
@@ -558,6 +589,7 @@ main(void)
 	    TEST(a_peer_that_leaves_after_a_request_ends_it),
 	    TEST(
 		a_peer_that_leaves_before_its_answer_is_an_error_and_no_signal),
+	    TEST(a_peer_that_does_not_read_is_given_up_through_all_signals),
 	    TEST(closing_leaks_no_descriptor),
 	    TEST(
 		a_request_that_comes_byte_by_byte_is_partial_until_it_is_whole),
