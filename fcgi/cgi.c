@@ -16,7 +16,6 @@ enum variable {
 	REQUEST_ID,
 	REQUEST_TIME,
 	NGINX_PID,
-	GATEWAY_STATUS,
 	VARIABLE_COUNT
 };
 
@@ -32,7 +31,6 @@ static const struct {
     VARIABLE(REQUEST_ID),
     VARIABLE(REQUEST_TIME),
     VARIABLE(NGINX_PID),
-    VARIABLE(GATEWAY_STATUS),
 #undef VARIABLE
 };
 
@@ -92,7 +90,6 @@ cgi_parse(char *const *environment, struct request *request)
 	    .id = values[REQUEST_ID],
 	    .received_ns = parse_msec(values[REQUEST_TIME]),
 	    .nginx_pid = (pid_t)strtol(values[NGINX_PID], NULL, 10),
-	    .gateway_status = atoi(values[GATEWAY_STATUS]),
 	    .body = "",
 	};
 }

@@ -65,7 +65,10 @@ cgi_command(void)
 	struct store_catalog *catalog = counters_catalog();
 	struct store store;
 	struct options options;
-	struct service service = {&options, &store, -1, -1};
+	struct service service = {.options = &options,
+	    .store = &store,
+	    .load_request_fd = -1,
+	    .queue_fd = -1};
 	struct counters_request count = {.queue_ns = -1};
 	struct response response;
 	struct request request;

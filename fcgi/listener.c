@@ -100,6 +100,26 @@ listener_open(const char *path)
 	return fd;
 }
 
+struct listener_file
+listener_file(const char *path)
+{
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return (struct listener_file){0};
+	return (struct listener_file){status.st_dev, status.st_ino};
+}
+
+void
+listener_unlink(const char *path, struct listener_file file)
+{
+	struct listener_file found = listener_file(path);
+
+	if (file.inode != 0 && found.device == file.device &&
+	    found.inode == file.inode)
+		unlink(path);
+}
+
 uint32_t
 listener_inode(int fd)
 {

@@ -306,7 +306,7 @@ volunteer(void)
 }
 
 _Noreturn void
-load_burn(const struct load *load)
+load_burn(const struct load *load, pid_t parent)
 {
 	struct burner burner = {
 	    .end = clock_now() +
@@ -315,6 +315,8 @@ load_burn(const struct load *load)
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it died before we asked */
+		_exit(1);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	sigemptyset(&none);
@@ -493,6 +495,7 @@ load_command(const struct load *load, bool quiet)
 {
 	struct sigaction action = {.sa_handler = note_signal};
 	int status = 0;
+	pid_t parent = getpid();
 	pid_t child;
 
 	if (!quiet)
@@ -507,7 +510,7 @@ load_command(const struct load *load, bool quiet)
 		return 1;
 	}
 	if (child == 0)
-		load_burn(load);
+		load_burn(load, parent);
 	watch_child(load, child, &status, quiet);
 	if (stop_signal) {
 		kill(child, SIGKILL);

@@ -4,11 +4,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "metrics/cgroup.h"
 
 enum {
 	LOAD_FRACTION_MAX = 10,
+	LOAD_CORES_MAX = 65536, /* no machine has so many */
 	LOAD_MEMORY_PERCENT_MAX = 150,
 	LOAD_MEMORY_GROUP_PERCENT = 97, /* where all die at the limit */
 };
@@ -40,10 +42,11 @@ int load_parse_memory(struct load *load, const char *text,
 
 /*
  * Raise the load in this process until its time is over or TERM or INT comes;
- * ends with its parent. The kernel picks this process first when memory runs
- * out. Does not return: exits 0, or 1 where memory could not be had.
+ * ends with its parent, and at once where the parent has died already. The
+ * kernel picks this process first when memory runs out. Does not return: exits
+ * 0, or 1 where memory could not be had.
  */
-_Noreturn void load_burn(const struct load *load);
+_Noreturn void load_burn(const struct load *load, pid_t parent);
 
 /*
  * The command: run load_burn() in a child and show what it does, in place on a

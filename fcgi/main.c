@@ -16,7 +16,7 @@
 #include "metrics/exposition.h"
 #include "metrics/queue.h"
 #include "options.h"
-#include "pool.h"
+#include "supervisor.h"
 #include "version.h"
 
 static int
@@ -40,7 +40,7 @@ run_serve(int argc, char **argv)
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
 	catalog = counters_catalog();
-	status = catalog ? pool_run(&options, catalog) : 1;
+	status = catalog ? supervisor_run(&options, catalog) : 1;
 	catalog_free(catalog);
 	return status;
 }

@@ -4,9 +4,9 @@
  */
 #include "observer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "gateway_log.h"
 #include "metrics/exposition.h"
 #include "router.h"
 #include "service.h"
@@ -22,8 +22,11 @@ answer_metrics(const struct request *request, struct response *response)
 	};
 	enum exposition_format format = exposition_negotiate(request->accept);
 	size_t size;
-	char *text = exposition_render(&source, format, &size);
+	char *text;
 
+	if (request->service->gateway_log)
+		gateway_log_count(request->service->gateway_log);
+	text = exposition_render(&source, format, &size);
 	if (text)
 		response_memory(
 		    response, 200, exposition_content_type(format), text, size);
@@ -31,33 +34,9 @@ answer_metrics(const struct request *request, struct response *response)
 		response_problem(response, 500, "Out of memory.");
 }
 
-static void
-answer_gateway_error(const struct request *request, struct response *response)
-{
-	switch (request->gateway_status) {
-	case 504:
-		response_problem(
-		    response, 504, "The application did not answer in time.");
-		return;
-	case 503:
-		response_problem(
-		    response, 503, "The application takes no requests now.");
-		return;
-	default:
-		response_problem(
-		    response, 502, "The application did not answer.");
-	}
-}
-
 int
 observer_dispatch(struct request *request, struct response *response)
 {
-	const char *parameter;
-
-	if (request->gateway_status) {
-		answer_gateway_error(request, response);
-		return router_find(request->path, &parameter);
-	}
 	if (strcmp(request->path, "/metrics") == 0 &&
 	    (request->method == METHOD_GET || request->method == METHOD_HEAD))
 		answer_metrics(request, response);

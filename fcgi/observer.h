@@ -5,9 +5,8 @@
 #include "response.h"
 
 /*
- * Answer a request on the metrics socket: /metrics, or the error page for a
- * request that nginx could not get answered (request->gateway_status), which
- * is counted under its own endpoint. Returns the endpoint to count it under.
+ * Answer a request on the metrics socket: GET /metrics, with what nginx has
+ * answered by itself counted first. Returns ENDPOINT_UNCOUNTED.
  */
 int observer_dispatch(struct request *request, struct response *response);
 

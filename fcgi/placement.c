@@ -6,6 +6,12 @@
  */
 #include "placement.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "clock.h"
 
 /* About what nginx and a worker together take for a small request. */
@@ -54,6 +60,43 @@ is_available(const struct placement *placement, unsigned slot)
 	       !(started && clock_now() - started > BUSY_NS);
 }
 
+/*
+ * Whether a worker has not died since the master looked: a stopped or busy
+ * master reaps nobody. Costs three system calls, so it is for the one that was
+ * chosen. Safe in signal handlers.
+ */
+static bool
+is_alive(const struct placement *placement, unsigned slot)
+{
+	char text[512];
+	char path[32];
+	const char *state;
+	ssize_t size;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat",
+	    (int)store_state(placement->store, slot)->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT;
+	size = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (size <= 0)
+		return false; /* ESRCH: it is just going */
+	text[size] = '\0';
+	state = strrchr(text, ')'); /* the name may hold anything */
+	return state && state[1] && !strchr("ZXx", state[2]);
+}
+
+/* The worker, or this one where that is dead. */
+static unsigned
+if_alive(const struct placement *placement, unsigned slot)
+{
+	return slot == placement->slot || is_alive(placement, slot)
+		   ? slot
+		   : placement->slot;
+}
+
 static int64_t
 connections_of(const struct placement *placement, unsigned slot)
 {
@@ -76,7 +119,7 @@ find_least_connected(const struct placement *placement, int64_t most)
 			found = slot;
 		}
 	}
-	return found;
+	return if_alive(placement, found);
 }
 
 unsigned
@@ -92,7 +135,9 @@ placement_find(const struct placement *placement, pid_t nginx)
 	}
 	/* Its processes start one after another, so their pids do so too. */
 	slot = STORE_WORKER + (unsigned)nginx % placement->worker_count;
-	return is_available(placement, slot) ? slot : placement->slot;
+	return slot != placement->slot && is_available(placement, slot)
+		   ? if_alive(placement, slot)
+		   : placement->slot;
 }
 
 unsigned

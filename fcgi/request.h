@@ -34,8 +34,7 @@ struct request {
 	const char *id;        /* nginx's $request_id, also in its log */
 	int64_t received_ns;   /* nginx's receipt, CLOCK_REALTIME; 0: unknown */
 	pid_t nginx_pid;       /* the process that sent it; 0: unknown */
-	int gateway_status; /* nginx asks for this error page; 0: it does not */
-	const char *body;   /* NUL-terminated, of body_length bytes */
+	const char *body;      /* NUL-terminated, of body_length bytes */
 	size_t body_length;
 	const struct service *service; /* what the process serves with */
 };

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <seccomp.h>
 
@@ -45,6 +46,7 @@ static const int allowed[] = {
     SCMP_SYS(faccessat),
     SCMP_SYS(faccessat2),
     SCMP_SYS(access),
+    SCMP_SYS(pread64),
     SCMP_SYS(read),
     SCMP_SYS(readv),
     SCMP_SYS(recvfrom),
@@ -60,7 +62,6 @@ static const int allowed[] = {
     SCMP_SYS(setsockopt),
     SCMP_SYS(shutdown),
     SCMP_SYS(sysinfo),
-    SCMP_SYS(tgkill),
     SCMP_SYS(write),
     SCMP_SYS(writev),
 };
@@ -68,16 +69,17 @@ static const int allowed[] = {
 #ifdef SANDBOX_OFF
 
 int
-sandbox_enter(void)
+sandbox_enter(int writable_fd)
 {
 	(void)allowed;
+	(void)writable_fd;
 	return 0;
 }
 
 #else
 
 static int
-add_rules(scmp_filter_ctx filter)
+add_rules(scmp_filter_ctx filter, int writable_fd)
 {
 	int error = 0;
 
@@ -92,18 +94,28 @@ add_rules(scmp_filter_ctx filter)
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* For abort(); a signal to another process is not ours to send. */
+	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	if (writable_fd >= 0)
+		error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW,
+			     SCMP_SYS(fallocate), 1,
+			     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable_fd)) |
+			 seccomp_rule_add(filter, SCMP_ACT_ALLOW,
+			     SCMP_SYS(ftruncate), 1,
+			     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable_fd));
 	return error ? -EINVAL : 0;
 }
 
 int
-sandbox_enter(void)
+sandbox_enter(int writable_fd)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int error;
 
 	if (!filter)
 		return -ENOMEM;
-	error = add_rules(filter);
+	error = add_rules(filter, writable_fd);
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);

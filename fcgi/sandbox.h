@@ -3,9 +3,10 @@
 
 /*
  * From here on this process may only do what serving takes: no exec, no fork,
- * no network socket, no file written. What else it tries kills it. Returns 0,
- * or a negative errno where the kernel has no seccomp.
+ * no network socket, no file written, no signal to another process. Of
+ * writable_fd (-1: none) it may free space. What else it tries kills it.
+ * Returns 0, or a negative errno where the kernel has no seccomp.
  */
-int sandbox_enter(void);
+int sandbox_enter(int writable_fd);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+struct gateway_log;
 struct options;
 struct store;
 
@@ -14,7 +15,9 @@ struct service {
 	const struct options *options;
 	struct store *store;
 	int load_request_fd; /* to the master, which runs the load; -1: none */
-	int queue_fd;        /* netlink, to ask for the listen queue; -1 */
+	/* what nginx answered by itself; NULL where no nginx writes it */
+	const struct gateway_log *gateway_log;
+	int queue_fd; /* netlink, to ask for the listen queue; -1 */
 };
 
 #endif

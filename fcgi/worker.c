@@ -81,6 +81,7 @@ struct worker {
 	const struct handover *handover; /* what others give */
 	bool is_listening;
 	int64_t listen_again;   /* when to; 0: not waiting */
+	int64_t each_second;    /* when to call it next */
 	int64_t asked_to_leave; /* 0: not */
 	int64_t drain_started;  /* 0: not draining */
 	bool is_leaving;        /* at once */
@@ -558,18 +559,32 @@ install_give_away(struct worker *worker)
 {
 	const struct sigaction action = {
 	    .sa_handler = give_away, .sa_flags = SA_RESTART};
+	sigset_t set;
 
 	of_process = worker;
 	sigaction(SIGUSR2, &action, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* --- leaving ----------------------------------------------------------- */
 
-/* Whether another worker would take what this one no longer does. */
+/*
+ * Whether this worker may stop accepting: another one accepts, and is not about
+ * to leave for the same reason. The master takes the name of a leaver back when
+ * it has gone.
+ */
 static bool
 others_accept(const struct worker *worker)
 {
 	const struct store *store = worker->config->service->store;
+	_Atomic int64_t *leaver = &store_state(store, STORE_MASTER)->leaver;
+	int64_t nobody = 0;
+
+	if (!atomic_compare_exchange_strong(leaver, &nobody, getpid()) &&
+	    nobody != getpid())
+		return false;
 
 	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
 		const struct store_state *state = store_state(store, slot);
@@ -677,6 +692,8 @@ next_timeout(const struct worker *worker)
 		due = earlier(due, parked->due);
 	if (worker->listen_again)
 		due = earlier(due, worker->listen_again);
+	if (worker->config->each_second)
+		due = earlier(due, worker->each_second);
 	/* With nothing but parked requests left, those are what is due. */
 	if (worker->drain_started &&
 	    !(TAILQ_EMPTY(&worker->idle) && TAILQ_EMPTY(&worker->partial) &&
@@ -700,9 +717,13 @@ run_timers(struct worker *worker)
 	int64_t now;
 
 	if (TAILQ_EMPTY(&worker->partial) && TAILQ_EMPTY(&worker->parked) &&
-	    !worker->listen_again)
+	    !worker->listen_again && !worker->config->each_second)
 		return;
 	now = clock_now();
+	if (worker->config->each_second && worker->each_second <= now) {
+		worker->each_second = now + CLOCK_NS_PER_SECOND;
+		worker->config->each_second(worker->config->context);
+	}
 	while ((peer = TAILQ_FIRST(&worker->parked)) && peer->due <= now)
 		resume(worker, peer);
 	while ((peer = TAILQ_FIRST(&worker->partial)) && peer->due <= now)
@@ -885,7 +906,7 @@ worker_run(const struct worker_config *config)
 	}
 	listen_again(&worker);
 	warm_up();
-	error = sandbox_enter();
+	error = sandbox_enter(config->writable_fd);
 	if (error)
 		log_text(LOG_WARNING, "serving without a seccomp filter: %s",
 		    strerror(-error));

@@ -24,6 +24,10 @@ struct worker_config {
 	long max_requests;     /* 0: no end */
 	/* Answers a request; returns the endpoint to count it under. */
 	int (*dispatch)(struct request *, struct response *);
+	/* Called about once a second, with context; NULL: nothing is. */
+	void (*each_second)(void *context);
+	void *context;
+	int writable_fd; /* a file that the process may cut; -1: none */
 };
 
 /*

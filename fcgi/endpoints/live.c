@@ -161,8 +161,7 @@ endpoint_live(const struct request *request, struct response *response)
 	json_object_object_add(live, "exercise",
 	    json_object_new_boolean(request->service->options->exercise));
 	json_object_object_add(live, "load_active",
-	    json_object_new_boolean(
-		store_sum(store, CATALOG_LOAD_ACTIVE) != 0));
+	    json_object_new_boolean(master->load_ticket != 0));
 	response_json(response, 200, live);
 	response_header(response, "Cache-Control", "no-store");
 }

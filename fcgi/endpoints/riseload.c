@@ -5,13 +5,10 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
 
-#include "load.h"
-#include "metrics/catalog.h"
-#include "metrics/store.h"
+#include "load_manager.h"
 #include "options.h"
 #include "router.h"
 #include "service.h"
@@ -19,21 +16,6 @@
 enum { VALUE_SIZE = 64, PROBLEM_SIZE = 200 };
 
 static const char *const known[] = {"seconds", "load", "memory", NULL};
-
-/* 1 while a load runs; in the counter file, so all processes see it. */
-static _Atomic uint64_t *
-active(const struct request *request)
-{
-	return &store_cells(
-	    request->service->store, STORE_MASTER)[CATALOG_LOAD_ACTIVE];
-}
-
-static bool
-tell_master(const struct request *request, const struct load *load)
-{
-	return write(request->service->load_request_fd, load, sizeof(*load)) ==
-	       sizeof(*load);
-}
 
 /* A parameter's value, or its default. Returns 0 or -EINVAL. */
 static int
@@ -114,19 +96,20 @@ start(const struct request *request, struct response *response)
 	char cpu[VALUE_SIZE], memory[VALUE_SIZE], problem[PROBLEM_SIZE];
 	struct load load = {0};
 	struct json_object *body;
-	uint64_t nobody = 0;
+	int error;
 
 	if (parse(request, &load, problem) < 0) {
 		response_problem(response, 400, "%s", problem);
 		return;
 	}
-	if (!atomic_compare_exchange_strong(active(request), &nobody, 1)) {
+	error = load_manager_ask(
+	    request->service->store, request->service->load_request_fd, &load);
+	if (error == -EBUSY) {
 		response_problem(response, 409,
 		    "A load is running: wait for its end, or DELETE it.");
 		return;
 	}
-	if (!tell_master(request, &load)) {
-		atomic_store(active(request), 0);
+	if (error) {
 		response_problem(
 		    response, 503, "The load could not be raised.");
 		return;
@@ -147,20 +130,15 @@ start(const struct request *request, struct response *response)
 static void
 stop(const struct request *request, struct response *response)
 {
-	const struct load nothing = {0};
-	uint64_t running = 1;
+	int error = load_manager_ask_end(
+	    request->service->store, request->service->load_request_fd);
 
-	/* The message goes first, so that a start that comes now comes after.
-	 */
-	if (*active(request) && !tell_master(request, &nothing)) {
-		response_problem(response, 503, "The load could not be ended.");
-		return;
-	}
-	if (!atomic_compare_exchange_strong(active(request), &running, 0)) {
+	if (error == -ENOENT)
 		response_problem(response, 404, "No load is running.");
-		return;
-	}
-	response_text(response, 200, "{\"msg\": \"Load ended\"}");
+	else if (error)
+		response_problem(response, 503, "The load could not be ended.");
+	else
+		response_text(response, 200, "{\"msg\": \"Load ended\"}");
 }
 
 void

@@ -38,7 +38,7 @@ static const char *const plain_names[CATALOG_QUEUE] = {
     [CATALOG_EXITS_RECYCLED] = "fcgi_worker_exits_total{reason=\"recycled\"}",
     [CATALOG_EXITS_CRASHED] = "fcgi_worker_exits_total{reason=\"crashed\"}",
     [CATALOG_EXITS_DEADLINE] = "fcgi_worker_exits_total{reason=\"deadline\"}",
-    [CATALOG_LOAD_ACTIVE] = "fcgi_load_active",
+    [CATALOG_GATEWAY_LOG] = "fcgi_gateway_log_bytes",
 };
 
 static int set_name(const char **name, const char *format, ...)

@@ -19,7 +19,7 @@ enum catalog_cell {
 	CATALOG_EXITS_RECYCLED,
 	CATALOG_EXITS_CRASHED,
 	CATALOG_EXITS_DEADLINE,
-	CATALOG_LOAD_ACTIVE, /* a gauge, in the master's slot */
+	CATALOG_GATEWAY_LOG, /* bytes read of gateway_log.h's file; no metric */
 	CATALOG_QUEUE,       /* a histogram */
 };
 

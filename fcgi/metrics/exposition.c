@@ -78,14 +78,15 @@ write_cells(const struct family *family)
 		    store_sum(store, family->cell + i));
 }
 
-/* A gauge of the master's: of the pool that runs, or 0. */
+/* Of the pool that runs, or 0. */
 static void
 write_load_active(const struct family *family)
 {
 	const struct store *store = rendering.source->store;
 
 	write_sample(family->name,
-	    rendering.source->alive ? store_sum(store, family->cell) : 0);
+	    rendering.source->alive &&
+		store_state(store, STORE_MASTER)->load_ticket != 0);
 }
 
 static void
@@ -272,10 +273,12 @@ WRITE_PROCESS(start_seconds, write_double, "process_start_time_seconds")
 /* --- the families ------------------------------------------------------ */
 
 static const struct family families[] = {
-    {"http_requests", COUNTER, NULL, "Requests answered.", write_requests, 0,
+    {"http_requests", COUNTER, NULL,
+	"Requests answered, by the pool or by nginx itself.", write_requests, 0,
 	0},
     {"http_request_duration_seconds", HISTOGRAM, "seconds",
-	"Time from a worker's start on a request to its answer handed over.",
+	"Time from a worker's start on a request to its answer, or the time "
+	"that a client waited for an answer of nginx itself.",
 	write_durations, 0, 0},
     {"http_request_queue_seconds", HISTOGRAM, "seconds",
 	"Time from nginx's receipt of a request to a worker's start on it.",
@@ -308,7 +311,7 @@ static const struct family families[] = {
 	"Connections that may wait before the kernel refuses more.",
 	write_queue_limit, 0, 0},
     {"fcgi_load_active", GAUGE, NULL, "Whether /riseload runs a load.",
-	write_load_active, CATALOG_LOAD_ACTIVE, 1},
+	write_load_active, 0, 0},
     {"cgroup_limited", GAUGE, NULL,
 	"Whether a cgroup limits the resource; if not, its limit is what the "
 	"machine has.",
@@ -373,10 +376,14 @@ collect(const struct exposition_source *source)
 	const struct store *store = source->store;
 	uint32_t inode = store_state(store, STORE_MASTER)->listen_inode;
 	pid_t load = (pid_t)store_state(store, STORE_MASTER)->load_pid;
-	pid_t *pids = calloc(store->slot_count + 1, sizeof(*pids));
+	pid_t supervisor =
+	    (pid_t)store_state(store, STORE_MASTER)->supervisor_pid;
+	pid_t *pids = calloc(store->slot_count + 2, sizeof(*pids));
 	static double cpu_seconds;
 	size_t count = 0;
 
+	if (pids && source->alive && supervisor)
+		pids[count++] = supervisor;
 	for (unsigned i = 0; pids && source->alive && i < store->slot_count;
 	     i++)
 		if (store_state(store, i)->pid != 0)

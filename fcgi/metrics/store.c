@@ -440,7 +440,6 @@ store_open(struct store *store, const char *path,
 	for (unsigned slot = 0; slot < store->slot_count; slot++)
 		memset((void *)store_state(store, slot), 0,
 		    sizeof(struct store_state));
-	atomic_store(&store_cells(store, STORE_MASTER)[CATALOG_LOAD_ACTIVE], 0);
 	return 0;
 }
 

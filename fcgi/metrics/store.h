@@ -48,15 +48,20 @@ struct store_state {
 	_Atomic int64_t relieved; /* the same, once it gave all else away */
 	_Atomic int32_t stopped;  /* the master saw it under SIGSTOP */
 	_Atomic int64_t connections;
-	_Atomic int64_t served;        /* requests since the process started */
-	_Atomic int32_t draining;      /* leaving; the master's: the pool is */
-	_Atomic int64_t load_pid;      /* the master's: of the load; 0: none */
-	_Atomic uint32_t listen_inode; /* the master's: of the public socket */
-	_Atomic int64_t started;       /* CLOCK_REALTIME ns */
-	_Atomic int64_t request_rate;  /* the master's: in 1/1000 a second, */
-	_Atomic int64_t cpu_usage;     /* in ns a second, */
-	_Atomic int64_t cpu_throttled; /* in ns a second */
-	char request_id[40];           /* of the request that runs */
+	_Atomic int64_t served;      /* requests since the process started */
+	_Atomic int32_t draining;    /* leaving; the master's: the pool is */
+	_Atomic int64_t load_pid;    /* the master's: of the load; 0: none */
+	_Atomic int64_t load_ticket; /* the master's: of the load that was asked
+					for, until it ends; 0: none */
+	_Atomic int64_t supervisor_pid; /* the master's: of its parent */
+	_Atomic int64_t leaver;         /* the master's: pid of the worker that
+					   may stop accepting; 0: none */
+	_Atomic uint32_t listen_inode;  /* the master's: of the public socket */
+	_Atomic int64_t started;        /* CLOCK_REALTIME ns */
+	_Atomic int64_t request_rate;   /* the master's: in 1/1000 a second, */
+	_Atomic int64_t cpu_usage;      /* in ns a second, */
+	_Atomic int64_t cpu_throttled;  /* in ns a second */
+	char request_id[40];            /* of the request that runs */
 	char path[64];
 };
 

@@ -33,7 +33,7 @@ def wait_for(condition, seconds=10, what="the condition"):
         result = condition()
         if result:
             return result
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what() if callable(what) else what}"
         time.sleep(0.01)
 
 
@@ -168,8 +168,17 @@ class Service:
         return pids
 
     @property
+    def supervisor(self):
+        return self._child(self.process.pid, "fcgi-webapp")
+
+    @property
     def master(self):
-        return next(pid for pid in children(self.process.pid) if name_of(pid) == "fcgi-webapp")
+        return self._child(self.supervisor, "master")
+
+    @staticmethod
+    def _child(parent, name):
+        """The youngest child of that name: one that was killed may not be reaped yet."""
+        return wait_for(lambda: [pid for pid in children(parent) if name_of(pid) == name and exists(pid)], what=f"the {name}")[-1]
 
     @property
     def workers(self):
@@ -177,7 +186,7 @@ class Service:
 
     @property
     def observer(self):
-        return next(pid for pid in children(self.master) if name_of(pid) == "observer")
+        return self._child(self.supervisor, "observer")
 
     def log_lines(self):
         """The JSON lines of the pool's log."""

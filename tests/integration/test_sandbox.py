@@ -10,7 +10,10 @@ from conftest import ROOT, Service, short_folder, wait_for
 
 ESCAPE = """
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +37,17 @@ endpoint_escape(const struct request *request, struct response *response)
 	case 'w':
 		open("/tmp/fcgi-webapp-escaped", O_WRONLY | O_CREAT, 0600);
 		break;
+	case 't':
+		syscall(SYS_tgkill, getppid(), getppid(), SIGTERM);
+		break;
+	case 'k':
+		kill(getppid(), SIGTERM);
+		break;
+	case 'c':
+		(void)!ftruncate(3, 0);
+		break;
+	case 'a':
+		abort();
 	default:
 		break;
 	}
@@ -60,15 +74,21 @@ def service(tmp_path_factory):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("how", ["exec", "socket", "fork", "write"])
+@pytest.mark.parametrize("how", ["exec", "socket", "fork", "write", "tgkill", "kill", "cut"])
 def test_a_worker_that_tries_to_escape_dies_and_the_service_goes_on(service, how):
     crashed = ("fcgi_worker_exits_total", ("reason", "crashed"))
-    before = service.scrape()[crashed]
+    before, master = service.scrape()[crashed], service.master
     assert service.request("POST", f"/escape/{how}").status == 502
     wait_for(lambda: service.scrape()[crashed] == before + 1)
     assert any(line.get("signal") == "Bad system call" for line in service.log_lines())
     assert not pathlib.Path("/tmp/fcgi-webapp-escaped").exists()
+    assert service.master == master
     assert service.get("/health").status == 200
+
+
+def test_a_worker_may_still_abort(service):
+    assert service.request("POST", "/escape/abort").status == 502
+    wait_for(lambda: any(line.get("signal") == "Aborted" for line in service.log_lines()))
 
 
 def test_the_endpoint_itself_works(service):

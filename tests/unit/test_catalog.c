@@ -57,7 +57,8 @@ names_are_series_as_prometheus_writes_them(void **state)
 	    names[CATALOG_WORKER_STARTS], "fcgi_worker_starts_total");
 	assert_string_equal(names[CATALOG_EXITS_DEADLINE],
 	    "fcgi_worker_exits_total{reason=\"deadline\"}");
-	assert_string_equal(names[CATALOG_LOAD_ACTIVE], "fcgi_load_active");
+	assert_string_equal(
+	    names[CATALOG_GATEWAY_LOG], "fcgi_gateway_log_bytes");
 	assert_string_equal(
 	    names[CATALOG_QUEUE], "http_request_queue_seconds_sum");
 	assert_string_equal(names[CATALOG_QUEUE + 1],

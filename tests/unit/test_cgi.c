@@ -20,8 +20,8 @@ a_request_is_read_out_of_the_environment(void **state)
 	static const char *const environment[] = {"REQUEST_METHOD=POST",
 	    "PATH_INFO=/riseload", "QUERY_STRING=seconds=60&load=1.5",
 	    "HTTP_ACCEPT=text/html", "REQUEST_ID=0123abcd",
-	    "REQUEST_TIME=1700000000.250", "NGINX_PID=4711",
-	    "GATEWAY_STATUS=502", "CONTENT_LENGTH=0", NULL};
+	    "REQUEST_TIME=1700000000.250", "NGINX_PID=4711", "CONTENT_LENGTH=0",
+	    NULL};
 	struct request request = parse(environment);
 
 	(void)state;
@@ -32,7 +32,6 @@ a_request_is_read_out_of_the_environment(void **state)
 	assert_string_equal(request.id, "0123abcd");
 	assert_int_equal(request.received_ns, INT64_C(1700000000250000000));
 	assert_int_equal(request.nginx_pid, 4711);
-	assert_int_equal(request.gateway_status, 502);
 }
 
 static void
@@ -52,7 +51,6 @@ what_is_not_sent_is_empty_and_never_null(void **state)
 	assert_int_equal(request.body_length, 0);
 	assert_int_equal(request.received_ns, 0);
 	assert_int_equal(request.nginx_pid, 0);
-	assert_int_equal(request.gateway_status, 0);
 }
 
 static void

@@ -9,7 +9,7 @@
 #include <json-c/json.h>
 
 #include "counters.h"
-#include "load.h"
+#include "load_manager.h"
 #include "metrics/catalog.h"
 #include "observer.h"
 #include "options.h"
@@ -20,7 +20,10 @@
 static struct store_catalog *catalog;
 static struct store store;
 static struct options options;
-static struct service service = {&options, &store, -1, -1};
+static struct service service = {.options = &options,
+    .store = &store,
+    .load_request_fd = -1,
+    .queue_fd = -1};
 static struct request request;
 static struct response response;
 static int endpoint; /* that the latest answer is counted under */
@@ -66,7 +69,6 @@ ask_with(int (*dispatch)(struct request *, struct response *),
 	    .accept = request.accept ? request.accept : "",
 	    .id = "0123abcd",
 	    .body = "",
-	    .gateway_status = request.gateway_status,
 	    .service = &service};
 	endpoint = dispatch(&request, &response);
 	return response.status;
@@ -76,7 +78,6 @@ static int
 ask(enum method method, const char *path, const char *query)
 {
 	request.accept = "";
-	request.gateway_status = 0;
 	return ask_with(router_dispatch, method, path, query);
 }
 
@@ -228,13 +229,24 @@ a_delay_out_of_range_is_a_400_that_says_what_is_allowed(void **state)
 static bool
 was_asked(struct load *load)
 {
-	return read(asked[0], load, sizeof(*load)) == sizeof(*load);
+	struct load_order order;
+
+	if (read(asked[0], &order, sizeof(order)) != sizeof(order))
+		return false;
+	*load = order.load;
+	return true;
+}
+
+static bool
+is_active(void)
+{
+	return store_state(&store, STORE_MASTER)->load_ticket != 0;
 }
 
 static void
 raising_a_load_asks_the_master_and_answers_at_once(void **state)
 {
-	struct load load;
+	struct load load = {0};
 
 	(void)state;
 	assert_int_equal(
@@ -245,13 +257,13 @@ raising_a_load_asks_the_master_and_answers_at_once(void **state)
 	assert_true(fabs(load.seconds - 5) < 1e-9);
 	assert_true(fabs(load.cpu_cores - 0.5) < 1e-9);
 	assert_int_equal(load.memory_bytes, 0);
-	assert_int_equal(store_sum(&store, CATALOG_LOAD_ACTIVE), 1);
+	assert_true(is_active());
 }
 
 static void
 the_defaults_of_a_load_are_as_documented(void **state)
 {
-	struct load load;
+	struct load load = {0};
 
 	(void)state;
 	assert_int_equal(get("/riseload"), 202);
@@ -264,7 +276,7 @@ the_defaults_of_a_load_are_as_documented(void **state)
 static void
 a_load_of_memory_alone_is_one(void **state)
 {
-	struct load load;
+	struct load load = {0};
 
 	(void)state;
 	assert_int_equal(
@@ -276,7 +288,7 @@ a_load_of_memory_alone_is_one(void **state)
 static void
 a_second_load_is_a_409_and_the_first_goes_on(void **state)
 {
-	struct load load;
+	struct load load = {0};
 
 	(void)state;
 	assert_int_equal(ask(METHOD_POST, "/riseload", "seconds=5"), 202);
@@ -288,7 +300,7 @@ a_second_load_is_a_409_and_the_first_goes_on(void **state)
 static void
 delete_ends_the_load_and_without_one_is_a_404(void **state)
 {
-	struct load load;
+	struct load load = {0};
 
 	(void)state;
 	assert_int_equal(ask(METHOD_DELETE, "/riseload", ""), 404);
@@ -298,7 +310,7 @@ delete_ends_the_load_and_without_one_is_a_404(void **state)
 	assert_int_equal(ask(METHOD_DELETE, "/riseload", ""), 200);
 	assert_true(was_asked(&load));
 	assert_true(load.seconds <= 0);
-	assert_int_equal(store_sum(&store, CATALOG_LOAD_ACTIVE), 0);
+	assert_false(is_active());
 }
 
 static void
@@ -309,7 +321,7 @@ a_bad_load_is_a_400_and_nobody_is_asked(void **state)
 	    "load=-1", "memory=x", "memory=151%25", "load=0", "load=0&memory=0",
 	    "load=0&memory=0%25", "sconds=5", "seconds=5&x=1", "load=1%",
 	    "load=1%00", "load=0.000000000000000000000000000000000001"};
-	struct load load;
+	struct load load = {0};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(queries); i++) {
@@ -317,7 +329,7 @@ a_bad_load_is_a_400_and_nobody_is_asked(void **state)
 			fail_msg("%s is taken", queries[i]);
 		assert_string_equal(field("title"), "Bad Request");
 		assert_false(was_asked(&load));
-		assert_int_equal(store_sum(&store, CATALOG_LOAD_ACTIVE), 0);
+		assert_false(is_active());
 	}
 }
 
@@ -327,7 +339,7 @@ a_load_that_cannot_be_asked_for_is_a_503_and_none_is_active(void **state)
 	(void)state;
 	service.load_request_fd = -1; /* as plain CGI */
 	assert_int_equal(ask(METHOD_POST, "/riseload", "seconds=5"), 503);
-	assert_int_equal(store_sum(&store, CATALOG_LOAD_ACTIVE), 0);
+	assert_false(is_active());
 }
 
 /* --- breaking things
@@ -417,7 +429,6 @@ static void
 the_observer_renders_the_metrics_as_asked(void **state)
 {
 	(void)state;
-	request.gateway_status = 0;
 	request.accept = "application/openmetrics-text;version=1.0.0";
 	assert_int_equal(
 	    ask_with(observer_dispatch, METHOD_GET, "/metrics", ""), 200);
@@ -437,30 +448,11 @@ static void
 the_observer_serves_nothing_else(void **state)
 {
 	(void)state;
-	request.gateway_status = 0;
 	request.accept = "";
 	assert_int_equal(ask_with(observer_dispatch, METHOD_GET, "/", ""), 404);
 	assert_int_equal(
 	    ask_with(observer_dispatch, METHOD_POST, "/metrics", ""), 404);
 	assert_int_equal(endpoint, ENDPOINT_UNCOUNTED);
-}
-
-static void
-the_observer_answers_for_a_pool_that_did_not(void **state)
-{
-	static const int statuses[] = {502, 503, 504};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(statuses); i++) {
-		request.gateway_status = statuses[i];
-		assert_int_equal(
-		    ask_with(observer_dispatch, METHOD_GET, "/health", ""),
-		    statuses[i]);
-		assert_string_equal(
-		    response.content_type, "application/problem+json");
-		/* counted under the route that was asked for */
-		assert_int_equal(endpoint, ENDPOINT_health);
-	}
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -488,7 +480,6 @@ main(void)
 	    TEST(live_tells_what_has_been_counted),
 	    TEST(the_observer_renders_the_metrics_as_asked),
 	    TEST(the_observer_serves_nothing_else),
-	    TEST(the_observer_answers_for_a_pool_that_did_not),
 	};
 
 	return SUPPORT_RUN(tests);

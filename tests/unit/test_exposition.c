@@ -37,7 +37,7 @@ set_up(void **state)
 	    ENDPOINT_status, METHOD_GET, 503, 1, -1, 100};
 	counters_count(&store, STORE_WORKER + 1, &request);
 	store_add(store_cells(&store, STORE_MASTER), CATALOG_STARTS, 4);
-	store_add(store_cells(&store, STORE_MASTER), CATALOG_LOAD_ACTIVE, 1);
+	store_state(&store, STORE_MASTER)->load_ticket = 1;
 	store_state(&store, STORE_WORKER)->pid = 10;
 	store_state(&store, STORE_WORKER)->request_started = 1;
 	store_state(&store, STORE_WORKER)->connections = 3;

@@ -1,0 +1,212 @@
+/*
+ * The lines of what nginx answered by itself, and the file that they are in.
+ */
+#include "support.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway_log.h"
+#include "metrics/catalog.h"
+#include "router.h"
+
+static struct store store;
+static struct store_catalog *catalog;
+static struct gateway_log gateway;
+static int out = -1;
+
+static int
+set_up(void **state)
+{
+	support_clear(state);
+	router_open(true);
+	catalog = counters_catalog();
+	assert_int_equal(
+	    store_open(&store, support_path("counters"), catalog, 1), 0);
+	assert_int_equal(
+	    gateway_log_open(&gateway, support_path("metrics"), &store), 0);
+	out = open(support_path("metrics.log"), O_WRONLY | O_APPEND);
+	assert_true(out >= 0);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	close(out);
+	close(gateway.fd);
+	store_close(&store);
+	catalog_free(catalog);
+	return 0;
+}
+
+static void
+say(const char *text)
+{
+	size_t length = strlen(text);
+
+	assert_int_equal(write(out, text, length), (int)length);
+}
+
+static uint64_t
+counted(enum endpoint endpoint, enum method method, unsigned code)
+{
+	return store_sum(
+	    &store, store_key_cell(&store, endpoint, method, code));
+}
+
+static void
+a_line_is_read(void **state)
+{
+	struct counters_request request;
+
+	(void)state;
+	assert_true(gateway_log_parse(
+	    "502 2.083 81 POST /hang?x=1 HTTP/1.1", &request));
+	assert_int_equal(request.status, 502);
+	assert_int_equal(request.duration_ns, 2083000000);
+	assert_int_equal(request.body_bytes, 81);
+	assert_int_equal(request.method, METHOD_POST);
+	assert_int_equal(request.endpoint, ENDPOINT_hang);
+	assert_int_equal(request.queue_ns, -1);
+}
+
+static void
+targets_lead_to_their_routes(void **state)
+{
+	static const struct {
+		const char *rest;
+		int endpoint;
+		enum method method;
+	} lines[] = {
+	    {"GET / HTTP/1.1", ENDPOINT_root, METHOD_GET},
+	    {"GET /%62ye HTTP/1.1", ENDPOINT_bye, METHOD_GET},
+	    {"GET http://host:80/bye HTTP/1.1", ENDPOINT_bye, METHOD_GET},
+	    {"GET http://host HTTP/1.1", ENDPOINT_root, METHOD_GET},
+	    {"GET /bye?u=http://x/health", ENDPOINT_bye, METHOD_GET},
+	    {"TRACE /status/200", ENDPOINT_status, METHOD_OTHER},
+	    {"GET /\\xFF\\x", ENDPOINT_OTHER, METHOD_GET},
+	    {"GET /%", ENDPOINT_OTHER, METHOD_GET},
+	    {"GET /%2", ENDPOINT_OTHER, METHOD_GET},
+	    {"GARBAGE", ENDPOINT_OTHER, METHOD_OTHER},
+	    {"-", ENDPOINT_OTHER, METHOD_OTHER},
+	    {"", ENDPOINT_OTHER, METHOD_OTHER},
+	    {"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA /bye",
+		ENDPOINT_OTHER, METHOD_OTHER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		struct counters_request request;
+		char line[128];
+
+		snprintf(line, sizeof(line), "400 0.000 0 %s", lines[i].rest);
+		assert_true(gateway_log_parse(line, &request));
+		assert_int_equal(request.endpoint, lines[i].endpoint);
+		assert_int_equal(request.method, lines[i].method);
+	}
+}
+
+static void
+what_is_no_line_of_nginx_is_left_out(void **state)
+{
+	static const char *const lines[] = {"", "x", "502", "502 1", "502 1.",
+	    "99 0.000 0 GET /", "-1 0.000 0 GET /", "502 0.000 x GET /"};
+	struct counters_request request;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++)
+		assert_false(gateway_log_parse(lines[i], &request));
+}
+
+static void
+each_line_is_counted_once_and_half_a_line_when_it_is_whole(void **state)
+{
+	(void)state;
+	say("502 0.001 9 GET /bye HTTP/1.1\n502 0.001 9 GET /b");
+	gateway_log_count(&gateway);
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_bye, METHOD_GET, 502), 1);
+	say("ye HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_bye, METHOD_GET, 502), 2);
+}
+
+static void
+what_was_counted_takes_no_space(void **state)
+{
+	struct stat status;
+
+	(void)state;
+	for (int i = 0; i < 10000; i++)
+		say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 10000);
+	assert_int_equal(fstat(gateway.fd, &status), 0);
+	assert_true(status.st_blocks * 512 <= 4096);
+}
+
+static void
+another_counter_file_goes_on_behind_what_was_counted(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	store_close(&store);
+	unlink(support_path("counters"));
+	assert_int_equal(
+	    store_open(&store, support_path("counters"), catalog, 1), 0);
+	say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 1);
+}
+
+static void
+a_new_file_is_read_from_its_beginning(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(ftruncate(out, 0), 0);
+	say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 11);
+}
+
+static void
+a_line_longer_than_any_of_nginx_does_not_stop_it(void **state)
+{
+	char text[1001];
+
+	(void)state;
+	memset(text, 'x', 1000);
+	text[1000] = '\0';
+	for (int i = 0; i < 70; i++)
+		say(text);
+	say("\n429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_line_is_read),
+	    TEST(targets_lead_to_their_routes),
+	    TEST(what_is_no_line_of_nginx_is_left_out),
+	    TEST(each_line_is_counted_once_and_half_a_line_when_it_is_whole),
+	    TEST(what_was_counted_takes_no_space),
+	    TEST(another_counter_file_goes_on_behind_what_was_counted),
+	    TEST(a_new_file_is_read_from_its_beginning),
+	    TEST(a_line_longer_than_any_of_nginx_does_not_stop_it),
+	};
+
+	return SUPPORT_RUN(tests);
+}
