@@ -26,7 +26,7 @@ RUN --mount=type=secret,id=apt-sources,target=/etc/apt/sources.list.d/machine.li
     --mount=type=secret,id=apt-conf,target=/etc/apt/apt.conf.d/99machine \
     export DEBIAN_FRONTEND=noninteractive \
     && apt-get update -q \
-    && apt-get install -qy --no-install-recommends nginx libjson-c5 \
+    && apt-get install -qy --no-install-recommends nginx libjson-c5 libfcgi-bin \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /var/www /etc/nginx/sites-* \
     && install -d -o 10001 -g 10001 -m 0770 /run/fcgi-webapp /var/lib/fcgi-webapp
 
