@@ -78,6 +78,9 @@ static const struct option_spec specs[] = {
 
 enum { SPEC_COUNT = sizeof(specs) / sizeof(specs[0]) };
 
+/* Codes for getopt_long(), above every character, such as its '?' and ':'. */
+enum { CODE_HELP = 256, CODE_SPECS };
+
 static const struct {
 	enum command command;
 	const char *name;
@@ -251,8 +254,8 @@ print_help(enum command command)
 }
 
 /*
- * The command's options for getopt_long(): val is 1 + 2 x index, plus 1 for
- * the no- form of a switch.
+ * The command's options for getopt_long(): val is CODE_SPECS + 2 x index, plus
+ * 1 for the no- form of a switch.
  */
 static void
 list_options(
@@ -267,14 +270,14 @@ list_options(
 			continue;
 		list[count++] = (struct option){spec->name,
 		    spec->kind == SWITCH ? no_argument : required_argument,
-		    NULL, 1 + 2 * i};
+		    NULL, CODE_SPECS + 2 * i};
 		if (spec->kind != SWITCH)
 			continue;
 		snprintf(negated[i], sizeof(negated[i]), "no-%s", spec->name);
-		list[count++] =
-		    (struct option){negated[i], no_argument, NULL, 2 + 2 * i};
+		list[count++] = (struct option){
+		    negated[i], no_argument, NULL, CODE_SPECS + 2 * i + 1};
 	}
-	list[count++] = (struct option){"help", no_argument, NULL, 'h' << 16};
+	list[count++] = (struct option){"help", no_argument, NULL, CODE_HELP};
 	list[count] = (struct option){0};
 }
 
@@ -300,7 +303,7 @@ options_parse(
 		val = getopt_long(argc, argv, "+:h", list, NULL);
 		if (val == -1)
 			break;
-		if (val == 'h' || val == 'h' << 16) {
+		if (val == 'h' || val == CODE_HELP) {
 			print_help(command);
 			return 1;
 		}
@@ -314,10 +317,10 @@ options_parse(
 			    argv[word], argv[0]);
 			return -EINVAL;
 		}
-		spec = &specs[(val - 1) / 2];
+		spec = &specs[(val - CODE_SPECS) / 2];
 		snprintf(given_by, sizeof(given_by), "--%s", spec->name);
 		if (spec->kind == SWITCH)
-			optarg = (val - 1) % 2 ? "false" : "true";
+			optarg = (val - CODE_SPECS) % 2 ? "false" : "true";
 		error = set(options, spec, optarg, given_by);
 		if (error)
 			return error;

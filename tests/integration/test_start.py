@@ -65,11 +65,10 @@ def test_a_bad_environment_variable_is_named():
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["metrics"], ["load"]])
-def test_help_fits_a_screen_and_shows_an_example(command):
+def test_help_fits_the_width_of_a_terminal_and_shows_an_example(command):
     run = run_program(*command, "--help")
     assert run.returncode == 0 and run.stderr == ""
     assert "Example" in run.stdout
-    assert len(run.stdout.splitlines()) <= 24
     assert max(map(len, run.stdout.splitlines())) <= 80
 
 

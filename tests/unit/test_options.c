@@ -3,6 +3,8 @@
  */
 #include "support.h"
 
+#include <dlfcn.h>
+#include <getopt.h>
 #include <math.h>
 
 #include "metrics/exposition.h"
@@ -384,6 +386,36 @@ help_names_every_option_with_its_default(void **state)
 	assert_silent_about(said, "--workers");
 }
 
+static int lowest_code;
+
+/* In front of the C library's: note the codes of the options. */
+int
+getopt_long(int argc, char *const argv[], const char *short_options,
+    const struct option *list, int *index)
+{
+	int (*real)(int, char *const[], const char *, const struct option *,
+	    int *) = NULL;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "getopt_long");
+	for (const struct option *option = list; option->name; option++)
+		if (option->val < lowest_code)
+			lowest_code = option->val;
+	return real(argc, argv, short_options, list, index);
+}
+
+static void
+no_code_of_an_option_is_a_character_to_getopt(void **state)
+{
+	static const enum command all[] = {
+	    COMMAND_SERVE, COMMAND_METRICS, COMMAND_LOAD};
+
+	(void)state;
+	lowest_code = INT_MAX;
+	for (size_t i = 0; i < COUNT(all); i++)
+		assert_int_equal(parse(all[i], NULL, 0), 0);
+	assert_in_range(lowest_code, 256, INT_MAX - 1);
+}
+
 #define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, set_up, support_release)
 
@@ -407,6 +439,7 @@ main(void)
 	    TEST(the_ends_of_a_range_belong_to_it),
 	    TEST(a_bad_variable_is_named_as_the_variable),
 	    TEST(help_names_every_option_with_its_default),
+	    TEST(no_code_of_an_option_is_a_character_to_getopt),
 	};
 
 	return SUPPORT_RUN(tests);
