@@ -212,5 +212,9 @@ response_header(struct response *response, const char *name, const char *value)
 void
 response_delay(struct response *response, double seconds)
 {
+	if (!(seconds > 0)) /* NaN, too */
+		seconds = 0;
+	if (seconds > RESPONSE_DELAY_SECONDS_MAX)
+		seconds = RESPONSE_DELAY_SECONDS_MAX;
 	response->delay_ns = (int64_t)(seconds * 1e9);
 }

@@ -6,7 +6,7 @@
 
 struct json_object;
 
-enum { RESPONSE_HEADERS_SIZE = 512 };
+enum { RESPONSE_HEADERS_SIZE = 512, RESPONSE_DELAY_SECONDS_MAX = 86400 };
 
 /*
  * What a handler fills in. A handler that fills in nothing has answered 500.
@@ -56,7 +56,10 @@ void response_problem(struct response *response, int status, const char *detail,
 void response_header(
     struct response *response, const char *name, const char *value);
 
-/* Hand the answer over only after this time; the worker serves others. */
+/*
+ * Hand the answer over only after this time; the worker serves others. More
+ * than RESPONSE_DELAY_SECONDS_MAX is that; NaN and what is below 0 are 0.
+ */
 void response_delay(struct response *response, double seconds);
 
 /* The reason phrase of a status (RFC 9110), "" for one that has none. */

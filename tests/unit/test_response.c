@@ -3,6 +3,8 @@
  */
 #include "support.h"
 
+#include <math.h>
+
 #include <json-c/json.h>
 
 #include "response.h"
@@ -249,6 +251,27 @@ a_delay_is_kept_in_nanoseconds(void **state)
 }
 
 static void
+a_delay_that_is_no_number_of_seconds_is_defined(void **state)
+{
+	static const struct {
+		double seconds;
+		int64_t ns;
+	} cases[] = {{NAN, 0}, {-NAN, 0}, {-1, 0}, {-INFINITY, 0}, {-1e300, 0},
+	    {-0.0, 0}, {86400, INT64_C(86400000000000)},
+	    {86400.1, INT64_C(86400000000000)}, {1e10, INT64_C(86400000000000)},
+	    {1e300, INT64_C(86400000000000)},
+	    {INFINITY, INT64_C(86400000000000)}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		response_delay(&response, cases[i].seconds);
+		if (response.delay_ns != cases[i].ns)
+			fail_msg("%g s are %lld ns", cases[i].seconds,
+			    (long long)response.delay_ns);
+	}
+}
+
+static void
 statuses_have_their_reason_phrases(void **state)
 {
 	(void)state;
@@ -287,6 +310,7 @@ main(void)
 	    TEST(a_header_that_does_not_fit_is_left_out_whole_and_logged),
 	    TEST(headers_that_fill_the_room_to_the_last_byte_fit),
 	    TEST(a_delay_is_kept_in_nanoseconds),
+	    TEST(a_delay_that_is_no_number_of_seconds_is_defined),
 	    TEST(statuses_have_their_reason_phrases),
 	    TEST(releasing_twice_is_harmless),
 	};
