@@ -61,6 +61,13 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
+# Fails for a route that the router would not serve as it stands in the table.
+$(BUILD)/check-routes: scripts/check-routes.c fcgi/routes.h
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
+
+$(OBJECTS): | $(BUILD)/check-routes
+
 $(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
@@ -159,7 +166,7 @@ lint: ## every linter
 
 format: ## clang-format over all C
 	@scripts/deps lint
-	@git ls-files 'fcgi/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+	@git ls-files 'fcgi/*.[ch]' 'scripts/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
 
 chaos: ## faults under load for SECONDS=60; prints one JSON line
 	@scripts/deps build run test

@@ -3,6 +3,8 @@
  * ROUTE(name, path, methods, flags) is served by endpoint_NAME() in
  * endpoints/NAME.c and counted as endpoint="NAME". A path may end in {word},
  * which stands for one segment and reaches the handler as request->parameter.
+ * The build fails for a path that stands here twice, and for one in which
+ * anything follows the {word} (scripts/check-routes.c).
  * GET brings HEAD with it, and every path answers OPTIONS. EXERCISE routes are
  * those that --no-exercise turns off.
  */
