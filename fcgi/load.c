@@ -83,20 +83,50 @@ load_parse_cpu(struct load *load, const char *text, const struct cgroup *cgroup,
 	return 0;
 }
 
-/* A double, so that more than 64 bits hold is still more than the limit. */
+/*
+ * The bytes of a size with a unit. A double, so that more than 64 bits hold is
+ * still more than the limit.
+ */
 static int
-parse_size(const char *suffix, double number, double *bytes)
+parse_size(const char *unit, double number, double *bytes)
 {
 	static const char units[] = "KMGT";
-	const char *unit = *suffix ? strchr(units, *suffix) : NULL;
+	const char *prefix = *unit ? strchr(units, *unit) : NULL;
 
-	*bytes = number;
-	if (*suffix == '\0')
-		return 0;
-	if (!unit || (suffix[1] && strcmp(suffix + 1, "iB") != 0 &&
-			 strcmp(suffix + 1, "i") != 0))
+	if (!prefix || (unit[1] && strcmp(unit + 1, "iB") != 0 &&
+			   strcmp(unit + 1, "i") != 0))
 		return -EINVAL;
-	*bytes = number * pow(1024, (double)(unit - units + 1));
+	*bytes = number * pow(1024, (double)(prefix - units + 1));
+	return 0;
+}
+
+static int
+set_memory_target(struct load *load, double percent,
+    const struct cgroup *cgroup, char *problem, size_t size)
+{
+	if (percent > LOAD_MEMORY_PERCENT_MAX)
+		return refuse(problem, size,
+		    "The memory must be at most 150% of the limit.");
+	if (!cgroup->memory_limited && percent > 90)
+		return refuse(problem, size,
+		    "Without a memory limit at most 90% of the machine's "
+		    "memory can be asked for.");
+	load->memory_target =
+	    (uint64_t)((double)cgroup->memory_limit_bytes * percent / 100);
+	return 0;
+}
+
+static int
+set_memory_bytes(struct load *load, double bytes, const struct cgroup *cgroup,
+    char *problem, size_t size)
+{
+	int percent = cgroup->memory_limited ? LOAD_MEMORY_PERCENT_MAX : 90;
+
+	if (bytes > (double)cgroup->memory_limit_bytes * percent / 100)
+		return refuse(problem, size,
+		    "The memory must be at most 150% of the limit, or 90% of "
+		    "the machine's memory where there is no limit.");
+	load->memory_bytes = (uint64_t)bytes;
 	return 0;
 }
 
@@ -104,44 +134,34 @@ int
 load_parse_memory(struct load *load, const char *text,
     const struct cgroup *cgroup, char *problem, size_t size)
 {
-	double limit = (double)cgroup->memory_limit_bytes;
 	const char *suffix;
 	double number;
-	double bytes;
+	double bytes = 0;
+	bool is_share;
 
 	if (split_number(text, &number, &suffix) < 0)
-		return refuse(problem, size,
-		    "The memory must be a percentage of the limit such as 95%, "
-		    "or a size such as 64M.");
-	/* Kubernetes 1.28 and newer: no process is picked, all are killed. */
-	if (number > 0 && cgroup->memory_limited && cgroup->memory_oom_group &&
-	    !(strcmp(suffix, "%") == 0 && number <= LOAD_MEMORY_GROUP_PERCENT))
-		return refuse(problem, size,
-		    "At its memory limit this container is killed as a whole "
-		    "(memory.oom.group): ask for a percentage, 97% at most.");
-	if (strcmp(suffix, "%") == 0) {
+		suffix = "?";
+	is_share = *suffix == '\0' || strcmp(suffix, "%") == 0;
+	if (*suffix == '\0') {
+		number *= 100;
 		if (number > LOAD_MEMORY_PERCENT_MAX)
 			return refuse(problem, size,
-			    "The memory must be at most 150% of the limit.");
-		if (!cgroup->memory_limited && number > 90)
-			return refuse(problem, size,
-			    "Without a memory limit at most 90% of the "
-			    "machine's memory can be asked for.");
-		load->memory_target = (uint64_t)(limit * number / 100);
-		return 0;
+			    "A memory value without a unit is a fraction of "
+			    "the limit, at most 1.5: write 64M or 64MiB for a "
+			    "size.");
+	} else if (!is_share && parse_size(suffix, number, &bytes) < 0) {
+		return refuse(problem, size,
+		    "The memory must be a fraction of the limit such as 0.95 "
+		    "or 95%, or a size such as 64M.");
 	}
-	if (parse_size(suffix, number, &bytes) < 0)
+	/* Kubernetes 1.28 and newer: no process is picked, all are killed. */
+	if (number > 0 && cgroup->memory_limited && cgroup->memory_oom_group &&
+	    !(is_share && number <= LOAD_MEMORY_GROUP_PERCENT))
 		return refuse(problem, size,
-		    "The memory must be a percentage of the limit such as 95%, "
-		    "or a size such as 64M.");
-	if (bytes >
-	    limit * (cgroup->memory_limited ? LOAD_MEMORY_PERCENT_MAX : 90) /
-		100)
-		return refuse(problem, size,
-		    "The memory must be at most 150% of the limit, or 90% of "
-		    "the machine's memory where there is no limit.");
-	load->memory_bytes = (uint64_t)bytes;
-	return 0;
+		    "At its memory limit this container is killed as a whole "
+		    "(memory.oom.group): ask for 0.97 or 97% at most.");
+	return is_share ? set_memory_target(load, number, cgroup, problem, size)
+			: set_memory_bytes(load, bytes, cgroup, problem, size);
 }
 
 /* --- burning ----------------------------------------------------------- */

@@ -33,9 +33,9 @@ int load_parse_cpu(struct load *load, const char *text,
     const struct cgroup *cgroup, char *problem, size_t size);
 
 /*
- * Read an amount of memory: bytes ("64M", "1G") on top of what is used, or what
- * the whole cgroup is to use, in percent of its limit ("95%"). Returns as
- * above.
+ * Read an amount of memory: what the whole cgroup is to use, as a fraction of
+ * its limit ("0.95", "95%"), or a size on top of what is used ("64M", "1GiB").
+ * A number without a unit is a fraction, at most 1.5. Returns as above.
  */
 int load_parse_memory(struct load *load, const char *text,
     const struct cgroup *cgroup, char *problem, size_t size);

@@ -67,7 +67,7 @@ static const struct option_spec specs[] = {
     {"cpu", COMMAND_LOAD, TEXT, FIELD(cpu), NULL, 0, 0, NULL, "AMOUNT",
 	"CPU: 1.5 or 150% of the limit, or 0.5cores"},
     {"memory", COMMAND_LOAD, TEXT, FIELD(memory), NULL, 0, 0, NULL, "AMOUNT",
-	"memory: 95% of the limit in all, or 64M more"},
+	"memory: 0.95 or 95% of the limit, or 64M more"},
     {"seconds", COMMAND_LOAD, NUMBER, FIELD(seconds), "60", 0.1, 86400, NULL,
 	"SECONDS", "for how long"},
     {"threads", COMMAND_LOAD, WHOLE, FIELD(threads), "0", 0, 256, NULL, "COUNT",

@@ -65,9 +65,10 @@ def test_load_is_what_was_asked_for_up_to_the_limit(limit, asked):
             assert throttled / (throttled + usage) < 0.25
 
 
-def test_memory_is_held_at_the_percentage_asked_for():
+@pytest.mark.parametrize("asked", ["90%", "0.9"])
+def test_memory_is_held_at_the_share_asked_for(asked):
     with Cgroup(memory=128 << 20) as cgroup:
-        with start_load(cgroup, "--memory", "90%", "--seconds", "20") as load:
+        with start_load(cgroup, "--memory", asked, "--seconds", "20") as load:
             wait_for(lambda: cgroup.working_set > 0.88 * (128 << 20), 15)
             shares = [cgroup.working_set / (128 << 20) for _ in range(20) if not time.sleep(0.05)]
             load.send_signal(signal.SIGTERM)
@@ -102,8 +103,9 @@ def test_memory_over_the_limit_kills_the_load_alone_and_says_so(own_service):
     (["--cpu", "11"], "at most 10 times the limit"),
     (["--cpu", "2apples"], "The CPU load must be a fraction"),
     (["--memory", "500%"], "at most 150% of the limit"),
-    (["--memory", "lots"], "percentage of the limit"),
-    (["--memory", "12Q"], "percentage of the limit"),
+    (["--memory", "lots"], "a fraction of the limit such as 0.95 or 95%"),
+    (["--memory", "12Q"], "a fraction of the limit such as 0.95 or 95%"),
+    (["--memory", "1.6"], "without a unit"),
     (["--cpu", "1", "--seconds", "0"], "--seconds takes a number from 0.1 to 86400"),
     (["--cpu", "1", "--seconds", "-3"], "--seconds takes"),
     (["--cpu", "1", "--threads", "x"], "--threads takes"),
@@ -113,6 +115,14 @@ def test_a_bad_amount_is_one_line_and_exit_2(arguments, says):
     run = run_program("load", *arguments)
     assert run.returncode == 2
     assert says in run.stderr and len(run.stderr.splitlines()) == 1
+
+
+def test_a_bare_number_of_memory_over_one_and_a_half_is_refused_with_the_same_sentence_everywhere(service):
+    run = run_program("load", "--memory", "64")
+    answer = service.request("POST", "/riseload?seconds=1&load=0&memory=64")
+    assert run.returncode == 2 and answer.status == 400
+    assert answer.json["detail"].startswith("A memory value without a unit is a fraction of the limit")
+    assert run.stderr == f"fcgi-webapp: {answer.json['detail']}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -154,7 +164,7 @@ def test_piped_it_prints_plain_lines_and_quiet_none():
 @pytest.mark.parametrize("query", [
     "seconds=0", "seconds=-1", "seconds=nan", "seconds=601", "seconds=1e2", "seconds=", "seconds=" + "9" * 70,
     "load=-1", "load=nan", "load=inf", "load=11", "load=", "load=abc", "load=0",
-    "memory=500%25", "memory=500%", "memory=-1", "memory=x", "memory=", "volume=11", "seconds=5&laod=1",
+    "memory=500%25", "memory=500%", "memory=1.6", "memory=64", "memory=-1", "memory=x", "memory=", "volume=11", "seconds=5&laod=1",
 ])
 def test_a_bad_value_is_a_400_with_a_sentence(service, query):
     answer = service.get(f"/riseload?{query}")
@@ -277,5 +287,11 @@ def test_stress_has_help_with_examples_and_refuses_what_load_refuses():
     run = stress("--help")
     assert run.returncode == 0 and "stress --cpu 1.5 --seconds 180" in run.stdout and "--memory 95%" in run.stdout
     assert stress().returncode == 2
+    run = stress("--memory", "0.001", "--seconds", "0.2")
+    assert run.returncode == 0 and "alarm" not in run.stdout
+    with Cgroup(memory=128 << 20) as cgroup:
+        run = subprocess.run([ROOT / "scripts" / "stress", "--memory", "0.9", "--seconds", "0.2"], preexec_fn=cgroup.enter,
+                             capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"], "PROGRAM": str(PROGRAM)})
+    assert run.returncode == 0 and "ContainerMemoryNearLimit" in run.stdout
     bad = stress("--cpu", "banana")
     assert bad.returncode == 2 and len(bad.stderr.splitlines()) == 1

@@ -153,8 +153,6 @@ static void
 a_size_is_bytes_on_top(void **state)
 {
 	(void)state;
-	assert_int_equal(memory("0", &limited).memory_bytes, 0);
-	assert_int_equal(memory("4096", &limited).memory_bytes, 4096);
 	assert_int_equal(memory("64K", &limited).memory_bytes, 65536);
 	assert_int_equal(memory("64M", &limited).memory_bytes, 64 * MIB);
 	assert_int_equal(memory("64Mi", &limited).memory_bytes, 64 * MIB);
@@ -176,6 +174,51 @@ percent_is_what_the_cgroup_is_to_use(void **state)
 }
 
 static void
+a_bare_number_is_a_fraction_of_the_limit(void **state)
+{
+	(void)state;
+	assert_int_equal(memory("0.5", &limited).memory_target, 64 * MIB);
+	assert_int_equal(memory("1", &limited).memory_target, 128 * MIB);
+	assert_int_equal(memory("1.5", &limited).memory_target, 192 * MIB);
+	assert_int_equal(memory("0.9", &unlimited).memory_target,
+	    memory("90%", &unlimited).memory_target);
+	assert_int_equal(memory("0", &limited).memory_target, 0);
+	assert_int_equal(memory("0", &limited).memory_bytes, 0);
+	assert_int_equal(memory("0.5", &limited).memory_bytes, 0);
+}
+
+static void
+a_bare_number_over_one_and_a_half_is_refused_with_what_to_write(void **state)
+{
+	static const char *const bad[] = {"1.51", "2", "64", "4096",
+	    "18446744073709551616", "99999999999999999999999999999999"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_memory_refused(bad[i], &limited,
+		    "A memory value without a unit is a fraction of the limit");
+		assert_memory_refused(bad[i], &unlimited, "64M");
+	}
+}
+
+/* Where the kernel would kill the whole container at its limit. */
+static void
+a_container_that_dies_as_a_whole_is_kept_below_its_limit(void **state)
+{
+	struct cgroup group = limited;
+
+	(void)state;
+	group.memory_oom_group = true;
+	assert_int_equal(memory("0.5", &group).memory_target, 64 * MIB);
+	memory("97%", &group);
+	memory("0.97", &group);
+	assert_memory_refused("0.98", &group, "memory.oom.group");
+	assert_memory_refused("98%", &group, "memory.oom.group");
+	assert_memory_refused("1M", &group, "memory.oom.group");
+	assert_memory_refused("64", &group, "without a unit");
+}
+
+static void
 a_bad_amount_of_memory_is_refused(void **state)
 {
 	static const char *const bad[] = {"", "x", "M", "-1M", "64MB", "64m",
@@ -184,7 +227,7 @@ a_bad_amount_of_memory_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++)
-		assert_memory_refused(bad[i], &limited, "such as 95%");
+		assert_memory_refused(bad[i], &limited, "such as 0.95 or 95%");
 }
 
 static void
@@ -194,15 +237,15 @@ more_memory_than_is_sensible_is_refused(void **state)
 	assert_memory_refused("151%", &limited, "at most 150%");
 	assert_memory_refused("193M", &limited, "at most 150%");
 	assert_memory_refused("91%", &unlimited, "at most 90%");
+	assert_memory_refused("0.91", &unlimited, "at most 90%");
 	assert_memory_refused("8G", &unlimited, "90% of the machine");
 }
 
 static void
 a_size_beyond_all_numbers_is_refused_and_not_taken_for_nothing(void **state)
 {
-	static const char *const bad[] = {"16777216T", "99999999999T",
-	    "18446744073709551616", "99999999999999999999999999999999",
-	    "99999999999999999999999999999999T"};
+	static const char *const bad[] = {
+	    "16777216T", "99999999999T", "99999999999999999999999999999999T"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -223,6 +266,11 @@ main(void)
 	    cmocka_unit_test(more_than_ten_times_the_limit_is_refused),
 	    cmocka_unit_test(a_size_is_bytes_on_top),
 	    cmocka_unit_test(percent_is_what_the_cgroup_is_to_use),
+	    cmocka_unit_test(a_bare_number_is_a_fraction_of_the_limit),
+	    cmocka_unit_test(
+		a_bare_number_over_one_and_a_half_is_refused_with_what_to_write),
+	    cmocka_unit_test(
+		a_container_that_dies_as_a_whole_is_kept_below_its_limit),
 	    cmocka_unit_test(a_bad_amount_of_memory_is_refused),
 	    cmocka_unit_test(more_memory_than_is_sensible_is_refused),
 	    cmocka_unit_test(
