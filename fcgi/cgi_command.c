@@ -5,8 +5,11 @@
  */
 #include "cgi_command.h"
 
+#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,22 +24,79 @@
 
 enum { BODY_MAX = 64 << 10, HEAD_SIZE = 1024 };
 
-/* The body, up to BODY_MAX; the caller frees it. */
-static char *
-read_body(size_t *length)
+/* Pass over a body that is not wanted: some servers fail where it is left. */
+static void
+skip_body(uintmax_t size)
 {
-	const char *announced = getenv("CONTENT_LENGTH");
-	size_t size = announced ? strtoul(announced, NULL, 10) : 0;
-	char *body;
+	char rest[4096];
+	size_t length;
 
-	if (size > BODY_MAX)
-		size = BODY_MAX;
-	body = malloc(size + 1);
-	if (!body)
-		return NULL;
-	*length = fread(body, 1, size, stdin);
-	body[*length] = '\0';
-	return body;
+	while (size > 0 &&
+	       (length = fread(rest, 1,
+		    size < sizeof(rest) ? size : sizeof(rest), stdin)) > 0)
+		size -= length;
+}
+
+/*
+ * The length of the body that was announced, or -1 for what is no number. One
+ * that no integer holds is UINTMAX_MAX.
+ */
+static int
+parse_length(const char *text, uintmax_t *length)
+{
+	*length = 0;
+	if (!text || !*text)
+		return 0;
+	if (text[strspn(text, "0123456789")] != '\0')
+		return -1;
+	*length = strtoumax(text, NULL, 10);
+	return 0;
+}
+
+/*
+ * Read the body, which the caller frees. Returns 0, or -1 with the error
+ * answered.
+ */
+static int
+read_body(struct request *request, char **body, struct response *response)
+{
+	uintmax_t size;
+
+	if (parse_length(getenv("CONTENT_LENGTH"), &size) < 0) {
+		response_problem(
+		    response, 400, "The Content-Length is not a number.");
+		return -1;
+	}
+	if (size > BODY_MAX) {
+		skip_body(size);
+		response_problem(response, 413,
+		    "The body has more than %d bytes.", BODY_MAX);
+		return -1;
+	}
+	*body = malloc(size + 1);
+	if (!*body) {
+		response_problem(response, 500, "Out of memory.");
+		return -1;
+	}
+	request->body = *body;
+	request->body_length = fread(*body, 1, size, stdin);
+	(*body)[request->body_length] = '\0';
+	if (request->body_length == size)
+		return 0;
+	response_problem(
+	    response, 400, "The body is shorter than its Content-Length.");
+	return -1;
+}
+
+/* Fill in the response. Returns the endpoint to count it under. */
+static int
+answer(struct request *request, char **body, struct response *response)
+{
+	const char *parameter;
+
+	if (read_body(request, body, response) < 0)
+		return router_find(request->path, &parameter);
+	return router_dispatch(request, response);
 }
 
 static void
@@ -59,6 +119,19 @@ print_response(const struct response *response, bool is_head)
 	return fflush(stdout) == 0 ? 0 : -1;
 }
 
+/*
+ * lighttpd sends TERM once it has the whole response. What was delivered is
+ * counted all the same, so nothing ends the process from here on.
+ */
+static void
+ignore_signals(void)
+{
+	static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGPIPE};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], SIG_IGN);
+}
+
 int
 cgi_command(void)
 {
@@ -73,8 +146,9 @@ cgi_command(void)
 	struct response response;
 	struct request request;
 	int64_t started = clock_now();
+	char *body = NULL;
 	bool can_count;
-	char *body;
+	int result;
 
 	if (!catalog || options_from_environment(&options, COMMAND_SERVE) < 0)
 		return 1;
@@ -83,18 +157,16 @@ cgi_command(void)
 	response_init(&response);
 	cgi_parse(environ, &request);
 	request.service = &service;
-	body = read_body(&request.body_length);
-	request.body = body ? body : "";
-	count.endpoint = ENDPOINT_OTHER;
 	if (can_count)
-		count.endpoint = router_dispatch(&request, &response);
+		count.endpoint = answer(&request, &body, &response);
 	else
 		response_problem(&response, 503,
 		    "The counter file cannot be used; the log says why.");
 	if (response.delay_ns > 0)
 		wait_for(response.delay_ns);
-	if (print_response(&response, request.method == METHOD_HEAD) == 0 &&
-	    can_count) {
+	ignore_signals();
+	result = print_response(&response, request.method == METHOD_HEAD);
+	if (result == 0 && can_count) {
 		count.method = request.method;
 		count.status = response.status;
 		count.duration_ns = clock_now() - started;
@@ -107,5 +179,5 @@ cgi_command(void)
 	if (can_count)
 		store_close(&store);
 	catalog_free(catalog);
-	return 0;
+	return result == 0 ? 0 : 1;
 }

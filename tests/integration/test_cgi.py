@@ -1,7 +1,10 @@
 """The same binary as plain CGI, under a real CGI server, counting in the same file."""
 
+import contextlib
 import os
 import pathlib
+import platform
+import signal
 import subprocess
 
 import pytest
@@ -103,3 +106,55 @@ def test_cgi_answers_503_where_it_cannot_count(tmp_path):
     run = run_cgi(pathlib.Path("/nonexistent/counters"), "/bye")
     assert run.stdout.startswith("Status: 503")
     assert "cannot open the counter file /nonexistent/counters" in run.stderr
+
+
+def test_cgi_refuses_a_content_length_that_is_none_and_a_body_that_ends_early(tmp_path):
+    counters = tmp_path / "counters"
+    for length in "x", "-1", "+5", " 5", "5x", "1e3", "0x10", "99999999999999999999999x":
+        run = run_cgi(counters, "/riseload", "POST", CONTENT_LENGTH=length)
+        assert run.stdout.startswith("Status: 400") and "Content-Length" in run.stdout, (length, run.stdout)
+    for length in "65537", "99999999999999999999999":
+        assert run_cgi(counters, "/riseload", "POST", CONTENT_LENGTH=length).stdout.startswith("Status: 413"), length
+    run = run_cgi(counters, "/riseload", "POST", CONTENT_LENGTH="5")  # and none comes
+    assert run.stdout.startswith("Status: 400")
+    assert requests_of(parse(run_program("metrics", "--metrics-file", str(counters)).stdout)) == {
+        ("riseload", "POST", "400"): 9, ("riseload", "POST", "413"): 2}
+    assert run_cgi(counters, "/bye", CONTENT_LENGTH="").stdout.startswith("Content-Type")
+
+
+def test_cgi_does_not_count_an_answer_that_nobody_took(tmp_path):
+    counters = tmp_path / "counters"
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb", closefd=True) as nobody:
+        run = subprocess.run([PROGRAM], stdin=subprocess.DEVNULL, stdout=nobody, stderr=subprocess.PIPE, timeout=20, env={
+            "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "PATH_INFO": "/bye", "FCGI_WEBAPP_METRICS_FILE": str(counters)})
+    assert run.returncode == 1
+    assert requests_of(parse(run_program("metrics", "--metrics-file", str(counters)).stdout)) == {}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_cgi_counts_an_answer_that_is_taken_though_a_signal_came_meanwhile(tmp_path, number):
+    counters = tmp_path / "counters"
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    process = subprocess.Popen([PROGRAM], stdin=subprocess.DEVNULL, stdout=write, env={
+        "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "PATH_INFO": "/bye", "FCGI_WEBAPP_METRICS_FILE": str(counters)})
+    os.close(write)
+    try:
+        write_to_stdout = f"{64 if platform.machine() == 'aarch64' else 1} 0x1 "  # write(1, ...)
+        wait_for(lambda: pathlib.Path(f"/proc/{process.pid}/syscall").read_text().startswith(write_to_stdout))
+        process.send_signal(number)
+        with open(read, "rb") as out:
+            answer = out.read()[filled:]
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert answer.endswith(b'{"msg": "Bye Bye"}')
+    assert requests_of(parse(run_program("metrics", "--metrics-file", str(counters)).stdout)) == {("bye", "GET", "200"): 1}
