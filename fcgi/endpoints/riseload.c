@@ -1,7 +1,8 @@
 /*
  * GET or POST /riseload?seconds=60&load=1.5&memory=0: raises a load for a time;
- * load and memory are fractions of the limits. DELETE ends it. The master runs it in a process of its own, one at a time
- * over the whole pool, so this only checks, claims and answers.
+ * load and memory are fractions of the limits. DELETE ends it. The master runs
+ * the load in a process of its own, one at a time over the whole pool, so this
+ * only checks, claims and answers.
  */
 #include <errno.h>
 #include <stdio.h>
