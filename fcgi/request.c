@@ -179,3 +179,17 @@ request_accepts(const struct request *request, const char *media_type)
 	}
 	return false;
 }
+
+bool
+request_is_cross_site(const struct request *request)
+{
+	const char *site = request->fetch_site;
+	const char *authority = strstr(request->origin, "://");
+
+	if (*site)
+		return strcmp(site, "cross-site") == 0 ||
+		       strcmp(site, "same-site") == 0;
+	if (!*request->origin)
+		return false;
+	return !authority || strcasecmp(authority + 3, request->host) != 0;
+}

@@ -26,15 +26,18 @@ enum method {
  * what the client did not send is "".
  */
 struct request {
-	enum method method;    /* HEAD arrives as HEAD; answer as for GET */
-	const char *path;      /* decoded, without the query */
-	const char *parameter; /* what stands for {...} in the route's path */
-	const char *query;     /* as sent, without the question mark */
-	const char *accept;    /* the Accept header */
-	const char *id;        /* nginx's $request_id, also in its log */
-	int64_t received_ns;   /* nginx's receipt, CLOCK_REALTIME; 0: unknown */
-	pid_t nginx_pid;       /* the process that sent it; 0: unknown */
-	const char *body;      /* NUL-terminated, of body_length bytes */
+	enum method method;     /* HEAD arrives as HEAD; answer as for GET */
+	const char *path;       /* decoded, without the query */
+	const char *parameter;  /* what stands for {...} in the route's path */
+	const char *query;      /* as sent, without the question mark */
+	const char *accept;     /* the Accept header */
+	const char *fetch_site; /* the Sec-Fetch-Site header */
+	const char *origin;     /* the Origin header */
+	const char *host;    /* the Host header; "" where there is no Origin */
+	const char *id;      /* nginx's $request_id, also in its log */
+	int64_t received_ns; /* nginx's receipt, CLOCK_REALTIME; 0: unknown */
+	pid_t nginx_pid;     /* the process that sent it; 0: unknown */
+	const char *body;    /* NUL-terminated, of body_length bytes */
 	size_t body_length;
 	const struct service *service; /* what the process serves with */
 };
@@ -66,6 +69,13 @@ int request_query_unknown(const struct request *request,
  * trailing text. Returns 0, or -EINVAL.
  */
 int request_number(const char *text, double *value);
+
+/*
+ * Whether a browser marks the request as made by another website's page, by
+ * Sec-Fetch-Site, or by an Origin that is not this host. A typed address, a
+ * page of this service, and what is no browser are not marked.
+ */
+bool request_is_cross_site(const struct request *request);
 
 /* True where the Accept header names this media type, in any quality but 0. */
 bool request_accepts(const struct request *request, const char *media_type);

@@ -127,6 +127,11 @@ router_dispatch(struct request *request, struct response *response)
 	} else if (request->method == METHOD_OPTIONS) {
 		response_text(response, 204, "");
 		allow(response, route->methods);
+	} else if ((route->flags & ROUTE_EXERCISE) &&
+		   request_is_cross_site(request)) {
+		response_problem(response, 403,
+		    "%s does not take requests of another website's pages.",
+		    route->path);
 	} else {
 		route->handler(request, response);
 	}

@@ -6,7 +6,8 @@
  * The build fails for a path that stands here twice, and for one in which
  * anything follows the {word} (scripts/check-routes.c).
  * GET brings HEAD with it, and every path answers OPTIONS. EXERCISE routes are
- * those that --no-exercise turns off.
+ * those that --no-exercise turns off; they refuse what a browser marks as
+ * another website's request.
  */
 ROUTE(root, "/", GET, 0)
 ROUTE(health, "/health", GET, 0)

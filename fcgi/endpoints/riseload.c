@@ -145,7 +145,9 @@ stop(const struct request *request, struct response *response)
 void
 endpoint_riseload(const struct request *request, struct response *response)
 {
-	if (request->method == METHOD_DELETE)
+	if (request->method == METHOD_HEAD)
+		response_text(response, 200, "{}"); /* it starts nothing */
+	else if (request->method == METHOD_DELETE)
 		stop(request, response);
 	else
 		start(request, response);

@@ -198,3 +198,37 @@ def test_half_a_request_holds_up_nobody(service):
 def test_a_pipelined_pair_of_requests_gets_two_answers(service):
     answer = service.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /bye HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+# --- other websites ---------------------------------------------------------------------------------------------------
+
+HARMFUL = [("GET", "/riseload?seconds=1&load=0.01"), ("POST", "/riseload?seconds=1&load=0.01"), ("DELETE", "/riseload"), ("POST", "/crash"),
+           ("POST", "/hang"), ("GET", "/status/500"), ("GET", "/delay/0")]
+
+
+@pytest.mark.parametrize("headers", [
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"},
+])
+@pytest.mark.parametrize("method, path", HARMFUL)
+def test_a_fault_is_not_injected_for_another_website(service, method, path, headers):
+    workers = service.workers
+    answer = service.request(method, path, headers=headers)
+    assert answer.status == 403
+    assert answer.headers["Content-Type"] == "application/problem+json" and "another website" in answer.json["detail"]
+    assert service.workers == workers
+    assert service.scrape()[("fcgi_load_active",)] == 0
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}])
+def test_a_person_and_the_own_page_may_inject_faults(service, headers):
+    assert service.get("/status/418", headers=headers).status == 418
+    assert service.get("/status/418", headers={"Origin": f"http://127.0.0.1:{service.port}"}).status == 418
+
+
+def test_other_routes_serve_other_websites(service):
+    assert service.get("/bye", headers={"Sec-Fetch-Site": "cross-site"}).status == 200
+
+
+def test_head_starts_no_load(service):
+    assert service.request("HEAD", "/riseload?seconds=9&load=0.01").status == 200
+    assert service.scrape()[("fcgi_load_active",)] == 0

@@ -1,13 +1,17 @@
-"""The configuration that scripts/nginx-conf prints, as nginx itself reads it."""
+"""What the configuration of nginx does, and what scripts/nginx-conf fills in."""
 
+import contextlib
+import http.client
+import json
 import os
 import re
 import shutil
 import subprocess
+import threading
 
 import pytest
 
-from conftest import ROOT, free_ports, short_folder
+from conftest import ROOT, free_ports, short_folder, wait_for
 
 
 @pytest.fixture
@@ -42,3 +46,97 @@ def seconds(text):
 def test_nginx_waits_longer_than_the_request_timeout_and_than_a_delay(folder, timeout, least):
     text = dump(folder, **({"FCGI_WEBAPP_REQUEST_TIMEOUT": timeout} if timeout else {}))
     assert seconds(re.search(r"fastcgi_read_timeout (\S+);", text)[1]) == least
+
+
+# --- what the log says --------------------------------------------------------
+
+
+def logged(service, end):
+    """The lines of the access log up to one with this URI, each strictly UTF-8 and JSON. (One process of nginx keeps their order.)"""
+    def lines():
+        with contextlib.suppress(FileNotFoundError):
+            found = (service.folder / "access.log").read_bytes().splitlines()
+            return found if any(end.encode() in line for line in found) else None
+    found = wait_for(lines)
+    assert max(map(len, found)) < 4096
+    return [json.loads(line.decode("utf-8", errors="strict")) for line in found if b"/health" not in line]
+
+
+def test_every_line_of_the_access_log_is_json_in_utf_8_and_names_its_route(own_service):
+    service = own_service(WORKERS=2, NGINX_WORKERS=1)
+    targets = [b"/\xff\xfe", b"/crash\xff", b"/bye?\xc3\x28", b"/bye?" + b"\xe2\x82\xac" * 900, b"/bye?" + b'"' * 3000, b"/bye?\x7f", b"/bye?end"]
+    for target in targets:
+        service.raw(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    uris = [line["uri"] for line in logged(service, "/bye?end")]
+    assert uris[:4] == ["/...", "/crash...", "/bye?...", "/bye?..."]
+    assert uris[4] == "/bye?" + '"' * 1019 + "..."
+    assert uris[5:] == ["", "/bye?end"]  # nginx refuses that byte before it has a URI
+
+
+def test_the_access_log_says_which_method_was_asked_for(own_service):
+    service = own_service(WORKERS=2, NGINX_WORKERS=1)
+    assert service.request("POST", "/bye", body=b"x" * 70000).status == 413
+    assert service.request("POST", "/crash").status == 502
+    assert service.request("DELETE", "/bye?end").status == 405
+    assert [line["method"] for line in logged(service, "/bye?end")] == ["POST", "POST", "DELETE"]
+
+
+# --- limits -------------------------------------------------------------------
+
+
+def test_a_flood_of_one_route_refuses_no_delete_and_fills_no_log(own_service):
+    service = own_service(WORKERS=2, NGINX_WORKERS=1)
+    assert service.get("/riseload?seconds=60&load=0.01").status == 202
+    stop, refused = threading.Event(), [0]
+
+    def flood():
+        while not stop.is_set():
+            for path in ("/crash", "/riseload?seconds=60&load=0.01"):
+                refused[0] += service.get(path).status == 429
+
+    threads = [threading.Thread(target=flood) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: refused[0] > 500, 60)
+    ended = [service.request("DELETE", "/riseload").status for _ in range(10)]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(ended) <= {200, 404} and 200 in ended
+    assert "limiting requests" not in service.log.read_text()
+    service.get("/bye?end")
+    refusals = [line for line in logged(service, "/bye?end") if line["status"] == 429]
+    assert len(refusals) < refused[0] / 10
+
+
+# --- connections --------------------------------------------------------------
+
+
+def closes(service, method, path):
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers["Connection"] == "close"
+
+
+def test_a_kept_connection_ends_where_the_pool_did_not_answer_and_nowhere_else(own_service):
+    service = own_service(WORKERS=2)
+    assert closes(service, "POST", "/crash") == (502, True)
+    for path, status in (("/bye", 200), ("/nope", 404), ("/status/502", 502), ("/status/503", 503)):
+        assert closes(service, "GET", path) == (status, False)
+
+
+def test_other_names_are_refused_where_names_are_given(own_service):
+    service = own_service(start=False, WORKERS=2, ALLOWED_HOSTS="localhost 127.0.0.1 shop.example")
+    service.start()
+    for host, status in (("shop.example", 200), ("localhost:1", 200), ("evil.example", 421), ("8.8.8.8", 421)):
+        answer = service.get("/bye", headers={"Host": host})
+        assert answer.status == status, host
+    assert answer.headers["Content-Type"] == "application/problem+json" and answer.json["status"] == 421
+    wait_for(lambda: service.requests().get(("bye", "GET", "421")) == 2)
+
+
+def test_without_names_every_host_is_served(service):
+    assert service.get("/bye", headers={"Host": "any.example"}).status == 200

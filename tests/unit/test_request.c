@@ -228,10 +228,43 @@ any_other_method_is_other(void **state)
 	assert_string_equal(request_method_name(METHOD_OTHER), "other");
 }
 
+static void
+a_browser_marks_what_another_website_asks_for(void **state)
+{
+	static const struct {
+		const char *site, *origin, *host;
+		bool is_cross_site;
+	} requests[] = {
+	    {"", "", "", false},     /* curl */
+	    {"none", "", "", false}, /* a typed address */
+	    {"same-origin", "http://a:1", "a:1", false},
+	    {"same-site", "http://b:1", "a:1", true},
+	    {"cross-site", "", "", true},
+	    {"", "http://a:1", "a:1", false},
+	    {"", "https://A:1", "a:1", false},
+	    {"", "http://b", "a", true},
+	    {"", "http://a:2", "a:1", true},
+	    {"", "null", "null", true},
+	    {"", "://", "", false},
+	    {"", "x", "x", true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(requests); i++) {
+		const struct request request = {.fetch_site = requests[i].site,
+		    .origin = requests[i].origin,
+		    .host = requests[i].host};
+
+		assert_int_equal(
+		    request_is_cross_site(&request), requests[i].is_cross_site);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_browser_marks_what_another_website_asks_for),
 	    cmocka_unit_test(a_parameter_is_found_wherever_it_stands),
 	    cmocka_unit_test(the_first_of_several_counts),
 	    cmocka_unit_test(a_name_is_compared_whole),

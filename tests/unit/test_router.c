@@ -14,8 +14,14 @@ set_up(void **state)
 {
 	(void)state;
 	router_open(true);
-	request = (struct request){
-	    .parameter = "", .query = "", .accept = "", .id = "", .body = ""};
+	request = (struct request){.parameter = "",
+	    .query = "",
+	    .accept = "",
+	    .fetch_site = "",
+	    .origin = "",
+	    .host = "",
+	    .id = "",
+	    .body = ""};
 	response_init(&response);
 	return 0;
 }
