@@ -1,9 +1,12 @@
 """The status page: what the service sends, and what a person sees of it."""
 
 import base64
+import functools
 import hashlib
+import http.server
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -170,6 +173,27 @@ def test_it_says_that_the_service_is_gone_and_goes_on_when_it_is_back(open_page,
     service.start()
     wait_for(page.is_live, 15, "the page to go on")
     wait_for(lambda: page.text("#starts") == "2", what="the second start")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_another_website_can_neither_raise_load_nor_kill_a_worker(driver, service, tmp_path, host):
+    """localhost is another site than 127.0.0.1; another port of 127.0.0.1 is the same site and another origin."""
+    (tmp_path / "index.html").write_text("""<img src="%(url)sriseload?seconds=30&load=0.01"><script>
+        fetch("%(url)scrash", {method: "POST", mode: "no-cors"}).finally(() => { document.title = "asked"; });
+        </script>""" % {"url": service.url})
+    workers = service.workers
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)) as site:
+        threading.Thread(target=site.serve_forever).start()
+        try:
+            driver.get("http://%s:%d/" % (host, site.server_port))
+            wait_for(lambda: driver.title == "asked")
+        finally:
+            driver.get("about:blank")
+            site.shutdown()
+    refused = {("riseload", "GET", "403"), ("crash", "POST", "403")}
+    wait_for(lambda: refused <= set(service.requests()))
+    assert service.workers == workers
+    assert service.scrape()[("fcgi_load_active",)] == 0
 
 
 @pytest.fixture
