@@ -28,7 +28,7 @@ def test_there_is_nothing_to_compile_with(tool):
     assert in_image(IMAGE, f"command -v {tool} || true") == []
 
 
-@pytest.mark.parametrize("tool", ["nginx", "fcgi-webapp", "stress", "entrypoint", "sh"])
+@pytest.mark.parametrize("tool", ["nginx", "fcgi-webapp", "stress", "entrypoint", "cgi-fcgi", "sh"])
 def test_what_it_needs_is_on_the_path(tool):
     assert len(in_image(IMAGE, f"command -v {tool}")) == 1
 

@@ -139,15 +139,17 @@ def pod(podman, tmp_path):
         engine("volume", "rm", "--force", "run", "counters", check=False)
 
 
-def test_every_http_probe_of_the_manifest_is_answered(pod):
+def test_every_probe_of_the_manifest_succeeds(pod):
     asked = set()
-    for container in containers().values():
+    for name, container in containers().items():
         names = {p["name"]: p["containerPort"] for p in container.get("ports", [])}
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             if "httpGet" in container.get(probe, {}):
                 get = container[probe]["httpGet"]
                 asked.add((names.get(get["port"], get["port"]), get["path"]))
-    assert asked >= {(8081, "/health"), (8081, "/ready"), (8000, "/nginx_status")}
+            if "exec" in container.get(probe, {}):
+                engine("exec", f"{POD}-{name}", *container[probe]["exec"]["command"])
+    assert asked >= {(8081, "/ready"), (8000, "/nginx_status")}
     for port, path in asked:
         wait_for(lambda port=port, path=path: pod.get(port, path)[0] == 200, f"{port}{path}")
 
@@ -179,6 +181,19 @@ def test_load_in_the_pool_throttles_the_pool_and_not_nginx(pod):
     after = throttled("app"), throttled("nginx")
     assert after[0] - before[0] > 10
     assert after[1] - before[1] <= 2
+
+
+def test_the_probe_of_the_pool_succeeds_beside_a_load_that_uses_its_cpu_and_memory(pod):
+    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "stress", "--cpu", "1.5", "--memory", "97%", "--seconds", "20", "--quiet"]
+    with subprocess.Popen(command) as load:
+        wait_for(lambda: pod.samples()["cgroup_memory_working_set_bytes"] > 0.95 * 256 * 1024 * 1024, "the load")
+        for _ in range(5):
+            started = time.monotonic()
+            engine("exec", f"{POD}-app", *containers()["app"]["livenessProbe"]["exec"]["command"])
+            print(f"answered after {time.monotonic() - started:.2f} s")
+        assert load.poll() is None, "it was asked while the load ran"
+    assert load.returncode == 0, "the kernel killed nothing"
+    assert pod.samples()["cgroup_oom_kills_total"] == 0
 
 
 def test_a_pool_that_was_killed_comes_back_with_its_counters(pod):
