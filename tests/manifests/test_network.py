@@ -4,7 +4,12 @@ import pytest
 from cluster import PODS, Peer, pod, reaches
 
 OUTSIDE = Peer("an address outside")
-DNS = Peer("kube-dns", "kube-system", {"k8s-app": "kube-dns"})
+# Where a pod's DNS packets arrive, as the policies see it, in each kind of cluster: (whom, port).
+RESOLVERS = [
+    (Peer("kube-dns or CoreDNS", "kube-system", {"k8s-app": "kube-dns"}), 53),
+    (Peer("NodeLocal DNSCache, which is on the node's network (169.254.20.10)"), 53),
+    (Peer("OpenShift's DNS", "openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"}), 5353),
+]
 STRANGERS = [
     OUTSIDE,
     Peer("a pod of another namespace", "default", {"app.kubernetes.io/name": "prometheus"}),
@@ -19,14 +24,15 @@ FLOWS = {
     ("grafana", "prometheus"): {9090},
 }
 PUBLIC = {"fcgi-webapp": {8081}}
-# Ports of any address: the API server and the kubelets, Slack and the heartbeat.
+# TCP ports of any address: the API server and the kubelets, Slack and the heartbeat, DNS.
 OUTWARD = {
     "prometheus": {443, 6443, 8443, 10250},
     "kube-state-metrics": {443, 6443, 8443},
-    "alertmanager": {443, 8080},
+    "alertmanager": {443, 8080, 53, 5353},
+    "grafana": {53, 5353},
 }
 RESOLVES_NAMES = {"alertmanager", "grafana"}
-PORTS = sorted({22, 53, 80} | {n for p in PODS for n in p.ports().values()} | {n for s in OUTWARD.values() for n in s})
+PORTS = sorted({22, 53, 80, 5353} | {n for p in PODS for n in p.ports().values()} | {n for s in OUTWARD.values() for n in s})
 
 pods = pytest.mark.parametrize("one", PODS, ids=str)
 
@@ -57,9 +63,16 @@ def test_a_pod_calls_out_on_the_ports_of_the_table_only(one):
 
 
 @pods
-def test_only_those_who_resolve_names_ask_the_dns(one):
-    for protocol in ("UDP", "TCP"):
-        assert reaches(Peer.of(one), DNS, 53, protocol) is (one.name in RESOLVES_NAMES)
+@pytest.mark.parametrize("protocol", ["UDP", "TCP"])
+@pytest.mark.parametrize(("resolver", "port"), RESOLVERS, ids=lambda v: getattr(v, "label", str(v)))
+def test_only_those_who_resolve_names_ask_the_dns(one, resolver, port, protocol):
+    assert reaches(Peer.of(one), resolver, port, protocol) is (one.name in RESOLVES_NAMES)
+
+
+@pods
+def test_nobody_sends_udp_but_to_the_dns(one):
+    allowed = {port for port in PORTS if reaches(Peer.of(one), OUTSIDE, port, "UDP")}
+    assert allowed == ({53, 5353} if one.name in RESOLVES_NAMES else set())
 
 
 def test_every_scraped_port_is_one_that_its_pod_has():
