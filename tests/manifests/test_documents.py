@@ -41,7 +41,7 @@ def test_the_namespaces_come_first():
 def test_every_object_lives_in_one_of_our_namespaces_and_stands_once():
     ours = {d["metadata"]["name"] for d in of_kind("Namespace")}
     for document in DOCUMENTS:
-        if document["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding"):
+        if document["kind"] not in ("Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass"):
             assert document["metadata"].get("namespace") in ours, name(document)
     names = [name(d) for d in DOCUMENTS]
     assert sorted(names) == sorted(set(names))
@@ -54,6 +54,23 @@ def test_a_config_map_stands_before_the_pods_that_mount_it():
             for kind, wanted, _ in pod.mounted_files(container).values():
                 if kind == "configMap":
                     assert names.index(f"ConfigMap/{pod.namespace}/{wanted}") < names.index(name(pod.workload))
+
+
+def test_the_alarm_chain_goes_before_other_pods_and_after_those_of_the_cluster():
+    names = [name(d) for d in DOCUMENTS]
+    for pod in PODS:
+        wanted = pod.spec.get("priorityClassName")
+        assert (wanted is not None) == (pod.name in ("prometheus", "alertmanager", "kube-state-metrics")), pod
+        if wanted:
+            priority = get("PriorityClass", None, wanted)
+            # Others have 0; system-cluster-critical has 2,000,000,000, and 1,000,000,000 is the most that a user may give.
+            assert 0 < priority["value"] <= 100_000_000 and not priority.get("globalDefault")
+            assert names.index(name(priority)) < names.index(name(pod.workload)), "a pod of an unknown class is refused"
+
+
+def test_the_manifest_says_whether_the_fault_injection_routes_are_on():
+    pool = next(c for pod in PODS for c in pod.containers if c["name"] == "app")
+    assert {e["name"]: e["value"] for e in pool["env"]}.get("FCGI_WEBAPP_EXERCISE") == "true"
 
 
 def test_every_object_carries_the_recommended_labels():
