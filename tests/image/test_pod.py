@@ -184,7 +184,7 @@ def test_load_in_the_pool_throttles_the_pool_and_not_nginx(pod):
 
 
 def test_the_probe_of_the_pool_succeeds_beside_a_load_that_uses_its_cpu_and_memory(pod):
-    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "stress", "--cpu", "1.5", "--memory", "97%", "--seconds", "20", "--quiet"]
+    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "stress", "--cpu", "1.5", "--memory", "97%", "--seconds", "20"]
     with subprocess.Popen(command) as load:
         wait_for(lambda: pod.samples()["cgroup_memory_working_set_bytes"] > 0.95 * 256 * 1024 * 1024, "the load")
         for _ in range(5):
