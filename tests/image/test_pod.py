@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -194,6 +195,37 @@ def test_the_probe_of_the_pool_succeeds_beside_a_load_that_uses_its_cpu_and_memo
         assert load.poll() is None, "it was asked while the load ran"
     assert load.returncode == 0, "the kernel killed nothing"
     assert pod.samples()["cgroup_oom_kills_total"] == 0
+
+
+def runbook_commands(page):
+    """What a runbook runs in the pod's pool, as a shell on this machine runs it with `kubectl exec` replaced."""
+    text = (ROOT / "monitoring/runbooks" / page).read_text()
+    found = re.findall(r"kubectl -n fcgi-webapp exec \S+ -c app -- ([^`\n]+)", text)
+    return [f"{ROOT}/scripts/engine exec {POD}-app {command}" for command in found]
+
+
+def test_the_runbook_shows_the_limits_and_both_kinds_of_load_and_ends_them(pod):
+    see, find, end = runbook_commands("ContainerCPUOverLimit.md")[:3]
+    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "sh", "-c", "sleep 1; exec stress --cpu 0.1 --seconds 60"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
+        listed = wait_for(lambda: sh(find), "the processes of stress").split()
+        assert "fcgi_load_active 0" in sh(see) and "cgroup_cpu_throttled_seconds_total " in sh(see)
+        for path in listed:
+            sh(end.replace("PID", path.split("/")[2]))
+        load.wait(20)
+    assert sh(find) == ""
+    pod.inside("curl", "-s", "-X", "POST", "http://127.0.0.1:8081/riseload?seconds=60&load=0.1")
+    assert "fcgi_load_active 1" in sh(see) and sh(find) == ""
+
+
+def sh(command):
+    return subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+def test_the_runbook_ends_a_pool_from_inside(pod):
+    command = runbook_commands("ContainerRestarting.md")[0]
+    sh(command)
+    wait_for(lambda: not pod.state("app")["Running"], "its end")
 
 
 def test_a_pool_that_was_killed_comes_back_with_its_counters(pod):
