@@ -520,7 +520,13 @@ load_command(const struct load *load, bool quiet)
 
 	if (!quiet)
 		print_limits();
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	/*
+	 * The end of a shell ends the load. A parent outside of this PID
+	 * namespace, which is 0, is a container's runtime (`kubectl exec`):
+	 * that ends as soon as it has started us.
+	 */
+	if (getppid() != 0)
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);

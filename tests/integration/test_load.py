@@ -147,6 +147,21 @@ def test_the_end_of_its_parent_ends_the_load():
     wait_for(lambda: not any(exists(pid) for pid in left), 5, "the end of the load")
 
 
+def test_a_load_in_a_container_outlives_the_runtime_that_started_it():
+    if subprocess.run(["unshare", "--pid", "--fork", "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("a PID namespace takes root")
+    # As `kubectl exec` does it: the load's parent is outside of its PID namespace, and ends at once.
+    runtime = subprocess.Popen(["unshare", "--pid", "--fork", PROGRAM, "load", "--cpu", "0.1", "--seconds", "2"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert runtime.stdout.readline().startswith("limits:")
+    load = wait_for(lambda: [pid for pid in children(runtime.pid) if children(pid)])[0]
+    runtime.kill()
+    runtime.wait()
+    shown = runtime.stdout.read()
+    wait_for(lambda: not exists(load), 10, "its end")
+    assert "left=1s" in shown, "it went on"
+
+
 def test_piped_it_prints_plain_lines_and_quiet_none():
     run = run_program("load", "--cpu", "0.1", "--seconds", "2.2")
     assert run.returncode == 0
