@@ -216,6 +216,10 @@ def test_every_signal_that_the_master_takes_is_described():
         assert "`%s`" % signal in described and signal in README and "Dv %s" % signal in MANUAL.replace("TERM , QUIT", "TERM , Dv QUIT"), signal
 
 
+def test_readme_says_what_to_do_about_a_missing_image_before_it_waits_for_the_pods():
+    assert README.index("ImagePullBackOff") < README.index("scripts/load-image") < README.index("--timeout=5m")
+
+
 def test_the_version_is_printed():
     version = re.search(r"^VERSION := (\S+)", (ROOT / "Makefile").read_text(), re.M)[1]
     assert ask("--version") == "fcgi-webapp %s\n" % version

@@ -185,7 +185,7 @@ def test_load_in_the_pool_throttles_the_pool_and_not_nginx(pod):
 
 
 def test_the_probe_of_the_pool_succeeds_beside_a_load_that_uses_its_cpu_and_memory(pod):
-    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "stress", "--cpu", "1.5", "--memory", "97%", "--seconds", "20"]
+    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "stress", "--cpu", "1.5", "--memory", "97%", "--seconds", "20", "--quiet"]
     with subprocess.Popen(command) as load:
         wait_for(lambda: pod.samples()["cgroup_memory_working_set_bytes"] > 0.95 * 256 * 1024 * 1024, "the load")
         for _ in range(5):
@@ -206,7 +206,7 @@ def runbook_commands(page):
 
 def test_the_runbook_shows_the_limits_and_both_kinds_of_load_and_ends_them(pod):
     see, find, end = runbook_commands("ContainerCPUOverLimit.md")[:3]
-    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "sh", "-c", "sleep 1; exec stress --cpu 0.1 --seconds 60"]
+    command = [ROOT / "scripts/engine", "exec", f"{POD}-app", "stress", "--cpu", "0.1", "--seconds", "60"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
         listed = wait_for(lambda: sh(find), "the processes of stress").split()
         assert "fcgi_load_active 0" in sh(see) and "cgroup_cpu_throttled_seconds_total " in sh(see)
