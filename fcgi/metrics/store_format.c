@@ -60,8 +60,8 @@ hash(uint64_t value, const void *bytes, size_t size)
 
 static const uint64_t hash_start = 0xcbf29ce484222325u;
 
-static uint64_t
-checksum_of(const struct store_header *header, const char *catalog)
+uint64_t
+store_format_checksum(const struct store_header *header, const char *catalog)
 {
 	struct store_header copy = *header;
 
@@ -154,7 +154,7 @@ store_format_write(
 		return -ENOMEM;
 	header.catalog_size = (uint32_t)size;
 	header.schema = hash(hash_start, text, size);
-	header.checksum = checksum_of(&header, text);
+	header.checksum = store_format_checksum(&header, text);
 	/* In full and now: a disk that fills up later would be a SIGBUS. */
 	error = posix_fallocate(
 	    fd, 0, (off_t)store_format_layout(&header).file_size);
@@ -187,15 +187,29 @@ next_line(char **text)
 	return line;
 }
 
+/* A decimal number and nothing else, of at most nine digits; -1: it is none. */
+static long
+parse_count(const char *text)
+{
+	size_t length = strspn(text, "0123456789");
+
+	return length > 0 && length < 10 && text[length] == '\0' ? atol(text)
+								 : -1;
+}
+
 static int
 read_list(char **text, const char *title, const char **names, size_t *count)
 {
 	size_t length = strlen(title);
 	char *line = next_line(text);
+	long said;
 
 	if (!line || strncmp(line, title, length) != 0 || line[length] != ' ')
 		return -EBADMSG;
-	*count = strtoul(line + length + 1, NULL, 10);
+	said = parse_count(line + length + 1);
+	if (said < 0)
+		return -EBADMSG;
+	*count = (size_t)said;
 	for (size_t i = 0; i < *count; i++) {
 		names[i] = next_line(text);
 		if (!names[i])
@@ -239,23 +253,18 @@ store_format_read_names(
 			catalog->endpoint_count,
 		    &catalog->method_count);
 	}
+	/* More than the three lists, or a NUL that hides the rest. */
+	if (!error && text != names->text + header->catalog_size)
+		error = -EBADMSG;
 	if (error)
 		store_format_free_names(names);
 	return error;
 }
 
-const char *
-store_format_judge(const char *bytes, size_t size)
+/* What is wrong with a header, for a file of this size. */
+static const char *
+judge_header(const struct store_header *header, size_t size)
 {
-	const struct store_header *header = (const struct store_header *)bytes;
-	struct store_names names;
-	const char *problem = NULL;
-	const uint64_t *keys;
-
-	if (size == 0)
-		return "it is empty";
-	if (size < sizeof(*header))
-		return "it is cut short";
 	if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
 		return "it is not a counter file";
 	if (header->byte_order != BYTE_ORDER_MARK)
@@ -268,15 +277,61 @@ store_format_judge(const char *bytes, size_t size)
 	    header->state_size > CATALOG_SIZE_MAX ||
 	    store_format_layout(header).file_size != size)
 		return "its size is not what its header says";
-	if (header->checksum != checksum_of(header, (const char *)(header + 1)))
+	if (header->checksum !=
+	    store_format_checksum(header, (const char *)(header + 1)))
 		return "its checksum does not match";
+	/* Every reader takes these slots for granted. */
+	if (header->slot_count < STORE_WORKER ||
+	    header->state_size % sizeof(uint64_t) != 0)
+		return "its slots are not those of a counter file";
+	return NULL;
+}
+
+/* What is wrong with the keys of a file with this header and these names. */
+static const char *
+judge_keys(const struct store_header *header,
+    const struct store_catalog *catalog, const uint64_t *keys)
+{
+	const uint64_t overflow =
+	    store_format_pack_key((unsigned)catalog->endpoint_count - 1,
+		(unsigned)catalog->method_count - 1, 0);
+	bool has_overflow = false;
+
+	if (header->key_capacity == 0 ||
+	    (header->key_capacity & (header->key_capacity - 1)) != 0)
+		return "its key table is of no power of two";
+	for (size_t i = 0; i < header->key_capacity; i++) {
+		if (keys[i] != 0 &&
+		    !store_format_key_is_sound(keys[i], catalog))
+			return "its key table is damaged";
+		has_overflow |= keys[i] == overflow;
+	}
+	/* Without it, a search in a full table would never end. */
+	return has_overflow ? NULL : "its key table lacks the overflow key";
+}
+
+const char *
+store_format_judge(const char *bytes, size_t size)
+{
+	const struct store_header *header = (const struct store_header *)bytes;
+	struct store_names names;
+	const char *problem;
+
+	if (size == 0)
+		return "it is empty";
+	if (size < sizeof(*header))
+		return "it is cut short";
+	problem = judge_header(header, size);
+	if (problem)
+		return problem;
 	if (store_format_read_names(&names, header) != 0)
 		return "its catalog cannot be read";
-	keys = (const uint64_t *)(bytes + store_format_layout(header).keys);
-	for (size_t i = 0; i < header->key_capacity && !problem; i++)
-		if (keys[i] != 0 &&
-		    !store_format_key_is_sound(keys[i], &names.catalog))
-			problem = "its key table is damaged";
+	if (names.catalog.fixed_count != header->fixed_count)
+		problem = "its catalog is not what its header says";
+	else
+		problem = judge_keys(header, &names.catalog,
+		    (const uint64_t *)(bytes +
+				       store_format_layout(header).keys));
 	store_format_free_names(&names);
 	return problem;
 }

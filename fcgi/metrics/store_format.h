@@ -38,6 +38,10 @@ struct store_layout {
 /* Where things stand in a file with this header. */
 struct store_layout store_format_layout(const struct store_header *header);
 
+/* What header->checksum has to be for this header and its catalog's text. */
+uint64_t store_format_checksum(
+    const struct store_header *header, const char *catalog);
+
 /*
  * Write the header and catalog of a fresh file, and reserve all of it. Returns
  * 0 or a negative errno (-ENOSPC).

@@ -1,12 +1,15 @@
 /*
  * The counter-file opener. The first byte says what to do with the rest: take
- * it as a whole file, or as changes ("at, xor") to a sound one.
+ * it as a whole file, or as changes ("at, xor") to a sound one; and whether to
+ * make the size, the checksum and the keys' checks right again afterwards.
+ * Without that, no change would ever reach the code behind these checks.
  */
 #include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +18,12 @@
 #include "log.h"
 #include "metrics/catalog.h"
 #include "metrics/store.h"
+#include "metrics/store_format.h"
+
+/* Bits of the first byte. */
+enum { WHOLE_FILE = 1, SEAL = 2, SEAL_KEYS = 4 };
+
+enum { SIZE_MAX_SEALED = 4 << 20 };
 
 static char folder[] = "/dev/shm/fcgi-webapp-fuzz-XXXXXX";
 static char path[64];
@@ -89,6 +98,69 @@ damage_file(const uint8_t *data, size_t size)
 	close(fd);
 }
 
+/* Make every key's check right. */
+static void
+seal_keys(char *bytes, const struct store_header *header)
+{
+	uint64_t *keys = (uint64_t *)(bytes + store_format_layout(header).keys);
+
+	for (size_t i = 0; i < header->key_capacity; i++) {
+		struct store_key key = store_format_unpack_key(keys[i], i);
+
+		if (keys[i])
+			keys[i] = store_format_pack_key(
+			    key.endpoint, key.method, key.code);
+	}
+}
+
+/* Make the file as large as its header says, and its checksum right. */
+static void
+seal_file(bool with_keys)
+{
+	struct store_header *header;
+	struct store_header start;
+	char *bytes;
+	size_t size;
+	int fd = open(path, O_RDWR);
+
+	if (pread(fd, &start, sizeof(start), 0) != sizeof(start)) {
+		close(fd);
+		return;
+	}
+	size = store_format_layout(&start).file_size;
+	if (start.catalog_size > SIZE_MAX_SEALED ||
+	    start.fixed_count > SIZE_MAX_SEALED ||
+	    start.key_capacity > SIZE_MAX_SEALED || size > SIZE_MAX_SEALED) {
+		close(fd);
+		return;
+	}
+	if (ftruncate(fd, (off_t)size) < 0)
+		abort();
+	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (bytes == MAP_FAILED)
+		abort();
+	header = (struct store_header *)bytes;
+	if (with_keys)
+		seal_keys(bytes, header);
+	header->checksum =
+	    store_format_checksum(header, bytes + sizeof(*header));
+	munmap(bytes, size);
+}
+
+/* Read all that a scrape reads. */
+static void
+read_all(const struct store *store)
+{
+	size_t count = catalog->fixed_count + catalog->key_capacity;
+
+	assert(
+	    (const char *)(store_cells(store, store->slot_count - 1) + count) <=
+	    (const char *)store->map + store->map_size);
+	for (size_t cell = 0; cell < count; cell++)
+		store_sum(store, cell);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -100,18 +172,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	sweep();
-	if (data[0] & 1)
+	if (data[0] & WHOLE_FILE)
 		write_file(data + 1, size - 1);
 	else
 		damage_file(data + 1, size - 1);
+	if (data[0] & SEAL)
+		seal_file(data[0] & SEAL_KEYS);
 	if (store_read(&store, path, catalog, &alive) == 0) {
-		store_sum(&store, CATALOG_STARTS);
+		read_all(&store);
 		store_close(&store);
 	}
 	/* Whatever it was, there is a sound file afterwards. */
 	if (store_open(&store, path, catalog, 2) < 0)
 		abort();
 	counters_declare(&store);
+	read_all(&store);
 	store_close(&store);
 	assert(store_read(&store, path, catalog, &alive) == 0);
 	store_close(&store);

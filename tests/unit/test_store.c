@@ -15,6 +15,7 @@
 #include "log.h"
 #include "metrics/catalog.h"
 #include "metrics/store.h"
+#include "metrics/store_format.h"
 
 /* The file's layout, as store.c has it: what is on disk is a contract. */
 enum {
@@ -736,6 +737,138 @@ a_flipped_bit_anywhere_in_the_key_table_is_detected(void **state)
 	assert_every_bit_matters(
 	    bytes, size, from, from + catalog.key_capacity * 8);
 	free(bytes);
+}
+
+/* --- files that are sound in all but what they say ------------------------ */
+
+/*
+ * Put a file with this header, catalog and keys where the file is, as large as
+ * it says that it is and with the right checksum: it must be moved aside.
+ */
+static void
+assert_lie_is_found(const struct store_header *wrong, const char *text,
+    const uint64_t *keys, const char *problem)
+{
+	struct store_header header = *wrong;
+	struct store_layout layout;
+	char *bytes;
+
+	header.catalog_size = (uint32_t)strlen(text);
+	header.checksum = store_format_checksum(&header, text);
+	layout = store_format_layout(&header);
+	bytes = calloc(1, layout.file_size);
+	assert_non_null(bytes);
+	memcpy(bytes, &header, sizeof(header));
+	memcpy(bytes + sizeof(header), text, header.catalog_size);
+	memcpy(
+	    bytes + layout.keys, keys, header.key_capacity * sizeof(uint64_t));
+	assert_recovers(bytes, layout.file_size, problem);
+	free(bytes);
+}
+
+/* The parts of a sound file; the caller frees *text. */
+static void
+sound_parts(struct store_header *header, char **text, uint64_t keys[16])
+{
+	size_t size;
+	char *bytes = sound_bytes(&size);
+
+	memcpy(header, bytes, sizeof(*header));
+	*text = strndup(bytes + sizeof(*header), header->catalog_size);
+	assert_non_null(*text);
+	memcpy(keys, bytes + keys_begin(bytes), 16 * sizeof(*keys));
+	free(bytes);
+}
+
+static void
+a_file_whose_header_lies_about_the_rest_is_moved_aside(void **state)
+{
+	struct store_header header;
+	struct store_header wrong;
+	uint64_t keys[16];
+	char *text;
+
+	(void)state;
+	sound_parts(&header, &text, keys);
+	wrong = header;
+	wrong.fixed_count = 1;
+	assert_lie_is_found(&wrong, text, keys, "catalog");
+	wrong.fixed_count = header.fixed_count + 1;
+	assert_lie_is_found(&wrong, text, keys, "catalog");
+	wrong = header;
+	wrong.state_size += 4;
+	assert_lie_is_found(&wrong, text, keys, "slots");
+	wrong = header;
+	wrong.slot_count = STORE_WORKER - 1;
+	assert_lie_is_found(&wrong, text, keys, "slots");
+	wrong = header;
+	wrong.key_capacity = 12;
+	assert_lie_is_found(&wrong, text, keys, "key table");
+	wrong.key_capacity = 0;
+	assert_lie_is_found(&wrong, text, keys, "key table");
+	free(text);
+}
+
+/* A copy of the text with a part of it replaced; the caller frees it. */
+static char *
+replaced(const char *text, const char *part, const char *by)
+{
+	const char *at = strstr(text, part);
+	char *copy;
+
+	assert_non_null(at);
+	assert_true(asprintf(&copy, "%.*s%s%s", (int)(at - text), text, by,
+			at + strlen(part)) > 0);
+	return copy;
+}
+
+static void
+a_file_whose_catalog_lies_is_moved_aside(void **state)
+{
+	static const struct {
+		const char *part;
+		const char *by;
+	} lies[] = {
+	    {"endpoints 3", "endpoints 99999999999"},
+	    {"endpoints 3", "endpoints 18446744073709551617"},
+	    {"endpoints 3", "endpoints 2"},
+	    {"endpoints 3", "endpoints -1"},
+	    {"endpoints 3", "endpoints 3x"},
+	    {"endpoints 3", "endpoints +3"},
+	    {"methods 2", "methods 1"},
+	    {"methods 2", "methods 3"},
+	    {"methods 2\nGET\nother\n", "methods 0\n"},
+	    {"methods 2\nGET\nother\n", "methods 2\nGET\nother"},
+	    {"cells", "sells"},
+	};
+	struct store_header header;
+	uint64_t keys[16];
+	char *text;
+
+	(void)state;
+	sound_parts(&header, &text, keys);
+	for (size_t i = 0; i < COUNT(lies); i++) {
+		char *wrong = replaced(text, lies[i].part, lies[i].by);
+
+		assert_lie_is_found(&header, wrong, keys, "its ");
+		free(wrong);
+	}
+	free(text);
+}
+
+static void
+a_full_key_table_without_the_overflow_key_is_moved_aside(void **state)
+{
+	struct store_header header;
+	uint64_t keys[16];
+	char *text;
+
+	(void)state;
+	sound_parts(&header, &text, keys);
+	for (unsigned i = 0; i < 16; i++)
+		keys[i] = store_format_pack_key(HOME, GET, 200 + i);
+	assert_lie_is_found(&header, text, keys, "key table");
+	free(text);
 }
 
 static void
@@ -1704,6 +1837,9 @@ main(void)
 	    TEST(a_flipped_bit_anywhere_in_the_header_is_detected),
 	    TEST(a_flipped_bit_anywhere_in_the_catalog_is_detected),
 	    TEST(a_flipped_bit_anywhere_in_the_key_table_is_detected),
+	    TEST(a_file_whose_header_lies_about_the_rest_is_moved_aside),
+	    TEST(a_file_whose_catalog_lies_is_moved_aside),
+	    TEST(a_full_key_table_without_the_overflow_key_is_moved_aside),
 	    TEST(damage_after_damage_keeps_each_file_under_a_name_of_its_own),
 	    TEST(a_damaged_file_that_cannot_be_moved_aside_stays_as_it_is),
 	    TEST(a_directory_in_its_place_is_refused_and_left_alone),
