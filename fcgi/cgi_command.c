@@ -18,6 +18,7 @@
 #include "counters.h"
 #include "log.h"
 #include "metrics/catalog.h"
+#include "metrics/store_guard.h"
 #include "options.h"
 #include "router.h"
 #include "service.h"
@@ -152,6 +153,7 @@ cgi_command(void)
 
 	if (!catalog || options_from_environment(&options, COMMAND_SERVE) < 0)
 		return 1;
+	store_guard_exit_on_truncation();
 	can_count = store_attach(&store, options.metrics_file, catalog) == 0;
 	router_open(options.exercise);
 	response_init(&response);

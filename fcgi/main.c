@@ -15,6 +15,7 @@
 #include "metrics/catalog.h"
 #include "metrics/exposition.h"
 #include "metrics/queue.h"
+#include "metrics/store_guard.h"
 #include "options.h"
 #include "supervisor.h"
 #include "version.h"
@@ -60,6 +61,7 @@ run_metrics(int argc, char **argv)
 		return parsed < 0 ? 2 : 0;
 	log_configure(LOG_INFO, LOG_TEXT);
 	catalog = counters_catalog();
+	store_guard_exit_on_truncation();
 	if (!catalog || store_read(&store, options.metrics_file, catalog,
 			    &source.alive) < 0) {
 		catalog_free(catalog);

@@ -4,10 +4,12 @@
  */
 #include "observer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway_log.h"
 #include "metrics/exposition.h"
+#include "metrics/store_guard.h"
 #include "router.h"
 #include "service.h"
 
@@ -21,13 +23,19 @@ answer_metrics(const struct request *request, struct response *response)
 	    .root = "",
 	};
 	enum exposition_format format = exposition_negotiate(request->accept);
+	uint64_t mark = store_guard_mark();
 	size_t size;
 	char *text;
 
 	if (request->service->gateway_log)
 		gateway_log_count(request->service->gateway_log);
 	text = exposition_render(&source, format, &size);
-	if (text)
+	if (text && (!mark || mark != store_guard_mark())) {
+		free(text);
+		response_problem(response, 503,
+		    "The counter file was truncated and its counts are being "
+		    "put back; ask again.");
+	} else if (text)
 		response_memory(
 		    response, 200, exposition_content_type(format), text, size);
 	else

@@ -26,6 +26,7 @@
 #include "log.h"
 #include "metrics/catalog.h"
 #include "metrics/cgroup.h"
+#include "metrics/store_guard.h"
 #include "router.h"
 #include "version.h"
 #include "worker.h"
@@ -309,6 +310,7 @@ tick(struct pool *pool)
 {
 	int64_t now = clock_now();
 
+	store_guard_tick(pool->store, now);
 	for (unsigned i = 0; i < pool->worker_count; i++) {
 		struct child *child = &pool->workers[i];
 

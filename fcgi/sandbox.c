@@ -69,8 +69,9 @@ static const int allowed[] = {
 #ifdef SANDBOX_OFF
 
 int
-sandbox_enter(int writable_fd)
+sandbox_enter(const struct store *store, int writable_fd)
 {
+	(void)store;
 	(void)allowed;
 	(void)writable_fd;
 	return 0;
@@ -79,7 +80,7 @@ sandbox_enter(int writable_fd)
 #else
 
 static int
-add_rules(scmp_filter_ctx filter, int writable_fd)
+add_rules(scmp_filter_ctx filter, const struct store *store, int writable_fd)
 {
 	int error = 0;
 
@@ -104,18 +105,26 @@ add_rules(scmp_filter_ctx filter, int writable_fd)
 			 seccomp_rule_add(filter, SCMP_ACT_ALLOW,
 			     SCMP_SYS(ftruncate), 1,
 			     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable_fd));
+	/* A truncated counter file: its own size again, and no other. */
+	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fallocate),
+	    4, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)store->fd),
+	    SCMP_A1(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0),
+	    SCMP_A3(SCMP_CMP_EQ, store->map_size));
+	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ftruncate),
+	    2, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)store->fd),
+	    SCMP_A1(SCMP_CMP_EQ, store->map_size));
 	return error ? -EINVAL : 0;
 }
 
 int
-sandbox_enter(int writable_fd)
+sandbox_enter(const struct store *store, int writable_fd)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int error;
 
 	if (!filter)
 		return -ENOMEM;
-	error = add_rules(filter, writable_fd);
+	error = add_rules(filter, store, writable_fd);
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);

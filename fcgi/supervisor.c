@@ -24,6 +24,7 @@
 #include "log.h"
 #include "metrics/catalog.h"
 #include "metrics/queue.h"
+#include "metrics/store_guard.h"
 #include "observer.h"
 #include "pool.h"
 #include "router.h"
@@ -272,9 +273,13 @@ open_store(struct supervisor *supervisor, const struct store_catalog *catalog)
 {
 	struct store *store = &supervisor->store;
 	struct store_state *state;
-	int error = store_open(store, supervisor->options->metrics_file,
-	    catalog, supervisor->pool.worker_count);
+	const char *path = supervisor->options->metrics_file;
+	int error;
 
+	store_guard_exit_on_truncation();
+	error = store_open(store, path, catalog, supervisor->pool.worker_count);
+	if (!error)
+		error = store_guard_install(store, path);
 	if (error)
 		return error;
 	counters_declare(store);
@@ -364,6 +369,7 @@ close_all(struct supervisor *supervisor)
 	if (!store_state(&supervisor->store, STORE_MASTER)->draining)
 		listener_unlink(options->socket, supervisor->socket);
 	listener_unlink(options->metrics_socket, supervisor->metrics_socket);
+	store_guard_finish(&supervisor->store);
 	store_close(&supervisor->store);
 }
 

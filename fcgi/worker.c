@@ -906,7 +906,7 @@ worker_run(const struct worker_config *config)
 	}
 	listen_again(&worker);
 	warm_up();
-	error = sandbox_enter(config->writable_fd);
+	error = sandbox_enter(config->service->store, config->writable_fd);
 	if (error)
 		log_text(LOG_WARNING, "serving without a seccomp filter: %s",
 		    strerror(-error));

@@ -32,6 +32,14 @@ const struct catalog_bound catalog_bounds[CATALOG_BOUND_COUNT + 1] = {
 static const char *const plain_names[CATALOG_QUEUE] = {
     [CATALOG_STARTS] = "fcgi_webapp_starts_total",
     [CATALOG_STORE_RECOVERIES] = "fcgi_webapp_store_recoveries_total",
+    [CATALOG_STORE_TRUNCATED] =
+	"fcgi_webapp_store_incidents_total{kind=\"truncated\"}",
+    [CATALOG_STORE_OVERWRITTEN] =
+	"fcgi_webapp_store_incidents_total{kind=\"overwritten\"}",
+    [CATALOG_STORE_DELETED] =
+	"fcgi_webapp_store_incidents_total{kind=\"deleted\"}",
+    [CATALOG_STORE_REPLACED] =
+	"fcgi_webapp_store_incidents_total{kind=\"replaced\"}",
     [CATALOG_LOG_DROPPED] = "fcgi_webapp_log_dropped_total",
     [CATALOG_WORKER_STARTS] = "fcgi_worker_starts_total",
     [CATALOG_EXITS_DRAINED] = "fcgi_worker_exits_total{reason=\"drained\"}",

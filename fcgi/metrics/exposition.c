@@ -293,6 +293,10 @@ static const struct family families[] = {
     {"fcgi_webapp_store_recoveries", COUNTER, NULL,
 	"Damaged counter files moved aside and begun afresh.", write_cells,
 	CATALOG_STORE_RECOVERIES, 1},
+    {"fcgi_webapp_store_incidents", COUNTER, NULL,
+	"Times something else changed the counter file of a running pool, by "
+	"what it did.",
+	write_cells, CATALOG_STORE_TRUNCATED, 4},
     {"fcgi_webapp_log_dropped", COUNTER, NULL,
 	"Log lines dropped because nobody read the log.", write_cells,
 	CATALOG_LOG_DROPPED, 1},

@@ -120,6 +120,8 @@ map_file(struct store *store, int fd, int protection)
 	store->keys = (_Atomic uint64_t *)((char *)store->map + layout.keys);
 	store->slots = (char *)store->map + layout.slots;
 	store->slot_size = layout.slot_size;
+	store->states = store->slots;
+	store->state_stride = store->slot_size;
 	store->state_size = header->state_size;
 	store->slot_count = header->slot_count;
 	return 0;

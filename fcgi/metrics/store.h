@@ -73,6 +73,8 @@ struct store {
 	_Atomic uint64_t *keys;
 	char *slots;
 	size_t slot_size;
+	char *states; /* in the slots; in a pool, in memory (store_guard.h) */
+	size_t state_stride;
 	size_t state_size;
 	unsigned slot_count;
 	bool is_owner; /* holds the file's lock */
@@ -113,7 +115,8 @@ void store_close(struct store *store);
 static inline struct store_state *
 store_state(const struct store *store, unsigned slot)
 {
-	return (struct store_state *)(store->slots + slot * store->slot_size);
+	return (
+	    struct store_state *)(store->states + slot * store->state_stride);
 }
 
 /* Whether the slot's process takes on more than it has. */

@@ -13,8 +13,8 @@ enum { NGINX = 4001 };
 
 static struct store_state states[STORE_WORKER + WORKERS];
 static struct store store = {
-    .slots = (char *)states,
-    .slot_size = sizeof(states[0]),
+    .states = (char *)states,
+    .state_stride = sizeof(states[0]),
     .slot_count = STORE_WORKER + WORKERS,
 };
 static struct placement placement;

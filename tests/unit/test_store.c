@@ -72,6 +72,10 @@ link(const char *from, const char *to)
 /* The cells that store.c itself counts in, as in catalog.h, and five more. */
 #define PLAIN_CELLS                                                            \
 	"fcgi_webapp_starts_total", "fcgi_webapp_store_recoveries_total",      \
+	    "fcgi_webapp_store_incidents_total{kind=\"truncated\"}",           \
+	    "fcgi_webapp_store_incidents_total{kind=\"overwritten\"}",         \
+	    "fcgi_webapp_store_incidents_total{kind=\"deleted\"}",             \
+	    "fcgi_webapp_store_incidents_total{kind=\"replaced\"}",            \
 	    "fcgi_webapp_log_dropped_total", "fcgi_worker_starts_total",       \
 	    "fcgi_worker_exits_total{reason=\"drained\"}",                     \
 	    "fcgi_worker_exits_total{reason=\"recycled\"}",                    \
