@@ -30,7 +30,8 @@ void store_guard_exit_on_truncation(void);
 /*
  * For the process that opened the file for the pool, before it forks any other.
  * All children are guarded too. It also moves what store_state() returns out
- * of the file, so that no process believes a zeroed one. `path` is kept, not
+ * of the file, so that no process believes a zeroed one; readers of the file
+ * find what it was at the last tick. `path` is kept, not
  * copied. Returns 0, or a negative errno, logged.
  */
 int store_guard_install(struct store *store, const char *path);

@@ -134,7 +134,8 @@ def test_the_metrics_command_agrees_with_the_scrape_and_works_when_the_pool_is_d
     alive = run_program("metrics", "--metrics-file", str(service.counters))
     assert alive.returncode == 0, alive.stderr
     assert requests_of(parse(alive.stdout)) == requests_of(scraped)
-    assert parse(alive.stdout)[("fcgi_workers", ("state", "idle"))] == 2
+    wait_for(lambda: parse(run_program("metrics", "--metrics-file", str(service.counters)).stdout)[
+        ("fcgi_workers", ("state", "idle"))] == 2, what="two idle workers: the file has them a tenth of a second later")
     service.stop()
     dead = run_program("metrics", "--metrics-file", str(service.counters), "--format", "openmetrics")
     assert dead.returncode == 0, dead.stderr
