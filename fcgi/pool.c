@@ -382,6 +382,7 @@ run(struct pool *pool)
 	    {.fd = pool->load.orders, .events = POLLIN},
 	};
 
+	tick(pool); /* who reads the file learns at once of all processes */
 	while (!pool->is_done) {
 		if (poll(fds, 2, TICK_MS) > 0) {
 			if (fds[0].revents)

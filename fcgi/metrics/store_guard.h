@@ -37,9 +37,10 @@ void store_guard_exit_on_truncation(void);
 int store_guard_install(struct store *store, const char *path);
 
 /*
- * For the master, ten times a second: notice and put back. It looks at the size
- * each time, and at the contents and at the path once a second. `now` is
- * CLOCK_MONOTONIC in nanoseconds.
+ * For the master, once it has started its children and then ten times a
+ * second: notice and put back. It looks at the size each time, and at the
+ * contents and at the path once a second. `now` is CLOCK_MONOTONIC in
+ * nanoseconds.
  */
 void store_guard_tick(struct store *store, int64_t now);
 
