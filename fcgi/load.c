@@ -40,6 +40,15 @@ refuse(char *problem, size_t size, const char *sentence)
 	return -EINVAL;
 }
 
+/* The amount is a share of a limit that could not be read. */
+static int
+refuse_unread(char *problem, size_t size, const char *limit, int error)
+{
+	snprintf(problem, size, "The %s limit cannot be read: %s.", limit,
+	    strerror(-error));
+	return error;
+}
+
 /* The number before a suffix, which *suffix points to. */
 static int
 split_number(const char *text, double *number, const char **suffix)
@@ -65,6 +74,8 @@ load_parse_cpu(struct load *load, const char *text, const struct cgroup *cgroup,
 
 	if (split_number(text, &number, &suffix) < 0)
 		suffix = "?";
+	else if (number > 0 && cgroup->cpu_error)
+		return refuse_unread(problem, size, "CPU", cgroup->cpu_error);
 	if (*suffix == '\0')
 		fraction = number;
 	else if (strcmp(suffix, "%") == 0)
@@ -154,6 +165,9 @@ load_parse_memory(struct load *load, const char *text,
 		    "The memory must be a fraction of the limit such as 0.95 "
 		    "or 95%, or a size such as 64M.");
 	}
+	if (number > 0 && cgroup->memory_error)
+		return refuse_unread(
+		    problem, size, "memory", cgroup->memory_error);
 	/* Kubernetes 1.28 and newer: no process is picked, all are killed. */
 	if (number > 0 && cgroup->memory_limited && cgroup->memory_oom_group &&
 	    !(is_share && number <= LOAD_MEMORY_GROUP_PERCENT))
@@ -300,6 +314,8 @@ hold_memory(const struct load *load, struct hoard *hoard)
 		error = hoard_grow(hoard);
 	while (!error && load->memory_target > 0) {
 		cgroup_read("", &cgroup);
+		if (cgroup.memory_error)
+			break; /* not known: neither take nor give back */
 		if (cgroup.memory_working_set_bytes + CHUNK <=
 		    load->memory_target)
 			error = hoard_grow(hoard);
@@ -372,6 +388,10 @@ print_bar(const char *name, double fraction, const char *colour, bool colours)
 
 	if (filled > WIDTH)
 		filled = WIDTH;
+	if (isnan(fraction)) {
+		printf("  %-10s not known\033[K\n", name);
+		return;
+	}
 	printf("  %-10s %s", name, colours ? colour : "");
 	for (int i = 0; i < WIDTH; i++)
 		fputs(i < filled ? "█" : "░", stdout);
@@ -380,30 +400,39 @@ print_bar(const char *name, double fraction, const char *colour, bool colours)
 
 /* What happened between two readings, in fractions of the limits. */
 struct sample {
-	double usage;
+	double usage; /* NAN: could not be read, as the next ones */
 	double demand;
 	double throttled; /* of the time that was asked for */
 	double memory;
 	double left; /* seconds */
 };
 
+/* How much a counter grew by; NAN where it went back: it is another one. */
+static double
+growth(uint64_t before, uint64_t after)
+{
+	return after >= before ? (double)(after - before) : (double)NAN;
+}
+
 static struct sample
 compare(const struct cgroup *before, const struct cgroup *after, double elapsed,
     double left)
 {
-	double used =
-	    (double)(after->cpu_usage_ns - before->cpu_usage_ns) / 1e9;
+	bool known = !before->cpu_error && !after->cpu_error;
+	double had = known ? elapsed * after->cpu_limit_cores : (double)NAN;
+	double used = growth(before->cpu_usage_ns, after->cpu_usage_ns) / 1e9;
 	double throttled =
-	    (double)(after->cpu_throttled_ns - before->cpu_throttled_ns) / 1e9;
-	double had = elapsed * after->cpu_limit_cores;
+	    growth(before->cpu_throttled_ns, after->cpu_throttled_ns) / 1e9;
 
 	return (struct sample){
 	    .usage = used / had,
 	    .demand = (used + throttled) / had,
 	    .throttled =
 		used + throttled > 0 ? throttled / (used + throttled) : 0,
-	    .memory = (double)after->memory_working_set_bytes /
-		      (double)after->memory_limit_bytes,
+	    .memory = after->memory_error
+			  ? (double)NAN
+			  : (double)after->memory_working_set_bytes /
+				(double)after->memory_limit_bytes,
 	    .left = left > 0 ? left : 0,
 	};
 }
@@ -480,10 +509,19 @@ print_limits(void)
 	struct cgroup cgroup;
 
 	cgroup_read("", &cgroup);
-	printf("limits: %g cores%s, %.0f MiB%s\n", cgroup.cpu_limit_cores,
-	    cgroup.cpu_limited ? "" : " (the machine's)",
-	    (double)cgroup.memory_limit_bytes / (1 << 20),
-	    cgroup.memory_limited ? "" : " (the machine's)");
+	if (cgroup.cpu_error)
+		printf("limits: CPU not known (%s), ",
+		    strerror(-cgroup.cpu_error));
+	else
+		printf("limits: %g cores%s, ", cgroup.cpu_limit_cores,
+		    cgroup.cpu_limited ? "" : " (the machine's)");
+	if (cgroup.memory_error)
+		printf(
+		    "memory not known (%s)\n", strerror(-cgroup.memory_error));
+	else
+		printf("%.0f MiB%s\n",
+		    (double)cgroup.memory_limit_bytes / (1 << 20),
+		    cgroup.memory_limited ? "" : " (the machine's)");
 	fflush(stdout);
 }
 

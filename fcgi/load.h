@@ -27,7 +27,8 @@ struct load {
 
 /*
  * Read an amount of CPU: a fraction of the limit ("1.5", "150%"), or cores
- * ("0.5cores"). Returns 0; or -EINVAL with why as a sentence in problem.
+ * ("0.5cores"). Returns 0, or a negative errno with why as a sentence in
+ * problem: -EINVAL for a bad amount, another where the limit could not be read.
  */
 int load_parse_cpu(struct load *load, const char *text,
     const struct cgroup *cgroup, char *problem, size_t size);

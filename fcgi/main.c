@@ -2,6 +2,7 @@
  * The commands. Started by a web server with a CGI environment and no
  * arguments, the same binary answers one request as plain CGI.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,7 @@ run_load(int argc, char **argv)
 	struct cgroup cgroup;
 	struct load load = {0};
 	char problem[200];
+	int error = 0;
 	int parsed = parse(&options, COMMAND_LOAD, argc, argv);
 
 	if (parsed != 0)
@@ -100,12 +102,15 @@ run_load(int argc, char **argv)
 		return 2;
 	}
 	cgroup_read("", &cgroup);
-	if ((options.cpu && load_parse_cpu(&load, options.cpu, &cgroup, problem,
-				sizeof(problem)) < 0) ||
-	    (options.memory && load_parse_memory(&load, options.memory, &cgroup,
-				   problem, sizeof(problem)) < 0)) {
+	if (options.cpu)
+		error = load_parse_cpu(
+		    &load, options.cpu, &cgroup, problem, sizeof(problem));
+	if (!error && options.memory)
+		error = load_parse_memory(
+		    &load, options.memory, &cgroup, problem, sizeof(problem));
+	if (error) {
 		fprintf(stderr, "fcgi-webapp: %s\n", problem);
-		return 2;
+		return error == -EINVAL ? 2 : 1;
 	}
 	load.seconds = options.seconds;
 	load.threads = (unsigned)options.threads;

@@ -255,6 +255,30 @@ replace_next(struct pool *pool)
 		kill(child->pid, SIGTERM);
 }
 
+/* How much a counter grew by; -1 where it went back: it is another one. */
+static int64_t
+growth(uint64_t before, uint64_t after)
+{
+	return after >= before ? (int64_t)(after - before) : -1;
+}
+
+/* What the CPU did between two readings; -1 where one of them failed. */
+static void
+sample_cpu(struct store_state *state, const struct cgroup *before,
+    const struct cgroup *after, double elapsed)
+{
+	bool known = !before->cpu_error && !after->cpu_error;
+	int64_t used = growth(before->cpu_usage_ns, after->cpu_usage_ns);
+	int64_t throttled =
+	    growth(before->cpu_throttled_ns, after->cpu_throttled_ns);
+
+	state->cpu_usage =
+	    known && used >= 0 ? (int64_t)((double)used / elapsed) : -1;
+	state->cpu_throttled = known && throttled >= 0
+				   ? (int64_t)((double)throttled / elapsed)
+				   : -1;
+}
+
 /* Once a second: the rates that /live tells. */
 static void
 sample(struct pool *pool, int64_t now)
@@ -275,14 +299,9 @@ sample(struct pool *pool, int64_t now)
 		state->request_rate =
 		    (int64_t)((double)(requests - pool->sampled_requests) *
 			      1000 / elapsed);
-		state->cpu_usage =
-		    (int64_t)((double)(pool->sampled_cgroup.cpu_usage_ns -
-				       before.cpu_usage_ns) /
-			      elapsed);
-		state->cpu_throttled =
-		    (int64_t)((double)(pool->sampled_cgroup.cpu_throttled_ns -
-				       before.cpu_throttled_ns) /
-			      elapsed);
+		sample_cpu(state, &before, &pool->sampled_cgroup, elapsed);
+	} else {
+		state->cpu_usage = state->cpu_throttled = -1; /* not yet */
 	}
 	pool->sampled_at = now;
 	pool->sampled_requests = requests;
@@ -404,6 +423,12 @@ pool_worker_count(const struct options *options)
 	if (options->workers)
 		return (unsigned)options->workers;
 	cgroup_read("", &cgroup);
+	if (cgroup.cpu_error) {
+		log_text(LOG_WARNING,
+		    "cannot read the CPU limit: %s; starting %d workers",
+		    strerror(-cgroup.cpu_error), WORKERS_MIN);
+		return WORKERS_MIN;
+	}
 	if (cgroup.cpu_limit_cores < WORKERS_MIN)
 		return WORKERS_MIN;
 	return cgroup.cpu_limit_cores > WORKERS_MAX
@@ -480,8 +505,8 @@ forget_predecessor(const struct pool *pool)
 	state->load_ticket = 0;
 	state->leaver = 0;
 	state->request_rate = 0;
-	state->cpu_usage = 0;
-	state->cpu_throttled = 0;
+	state->cpu_usage = -1;
+	state->cpu_throttled = -1;
 }
 
 int

@@ -1,6 +1,7 @@
 /*
  * GET /live: one snapshot for people and pages, as JSON. Counts are totals;
- * rates are over the last second, as the master measured them.
+ * rates are over the last second, as the master measured them. What could not
+ * be read is null.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -26,6 +27,19 @@ static void
 add_double(struct json_object *object, const char *name, double value)
 {
 	json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static void
+add_bool(struct json_object *object, const char *name, bool value)
+{
+	json_object_object_add(object, name, json_object_new_boolean(value));
+}
+
+static void
+add_nulls(struct json_object *object, const char *const *names)
+{
+	for (; *names; names++)
+		json_object_object_add(object, *names, NULL);
 }
 
 static struct json_object *
@@ -104,13 +118,23 @@ describe_durations(const struct store *store)
 static struct json_object *
 describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
 {
+	static const char *const limit[] = {"limit_cores", "limited", NULL};
+	static const char *const rates[] = {
+	    "usage_cores", "demand_cores", "throttled_share", NULL};
 	struct json_object *cpu = json_object_new_object();
 	double usage = (double)master->cpu_usage / 1e9;
 	double throttled = (double)master->cpu_throttled / 1e9;
 
-	add_double(cpu, "limit_cores", cgroup->cpu_limit_cores);
-	json_object_object_add(
-	    cpu, "limited", json_object_new_boolean(cgroup->cpu_limited));
+	if (cgroup->cpu_error) {
+		add_nulls(cpu, limit);
+	} else {
+		add_double(cpu, "limit_cores", cgroup->cpu_limit_cores);
+		add_bool(cpu, "limited", cgroup->cpu_limited);
+	}
+	if (master->cpu_usage < 0 || master->cpu_throttled < 0) {
+		add_nulls(cpu, rates);
+		return cpu;
+	}
 	add_double(cpu, "usage_cores", usage);
 	add_double(cpu, "demand_cores", usage + throttled);
 	add_double(cpu, "throttled_share",
@@ -121,11 +145,16 @@ describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
 static struct json_object *
 describe_memory(const struct cgroup *cgroup)
 {
+	static const char *const names[] = {
+	    "limit_bytes", "limited", "usage_bytes", "working_set_bytes", NULL};
 	struct json_object *memory = json_object_new_object();
 
+	if (cgroup->memory_error) {
+		add_nulls(memory, names);
+		return memory;
+	}
 	add_number(memory, "limit_bytes", cgroup->memory_limit_bytes);
-	json_object_object_add(
-	    memory, "limited", json_object_new_boolean(cgroup->memory_limited));
+	add_bool(memory, "limited", cgroup->memory_limited);
 	add_number(memory, "usage_bytes", cgroup->memory_usage_bytes);
 	add_number(
 	    memory, "working_set_bytes", cgroup->memory_working_set_bytes);

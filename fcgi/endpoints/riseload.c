@@ -30,13 +30,17 @@ get(const struct request *request, const char *name, const char *fallback,
 	return found < 0 ? found : 0;
 }
 
-/* Read the parameters. Returns 0, or -EINVAL with why in problem. */
+/*
+ * Read the parameters. Returns 0, or a negative errno with why in problem:
+ * -EINVAL for a bad one, another where a limit could not be read.
+ */
 static int
 parse(const struct request *request, struct load *load, char *problem)
 {
 	double longest = request->service->options->max_load_seconds;
 	char seconds[VALUE_SIZE], cpu[VALUE_SIZE], memory[VALUE_SIZE];
 	struct cgroup cgroup;
+	int error;
 
 	if (request_query_unknown(request, known, seconds, VALUE_SIZE)) {
 		snprintf(problem, PROBLEM_SIZE,
@@ -59,9 +63,12 @@ parse(const struct request *request, struct load *load, char *problem)
 		return -EINVAL;
 	}
 	cgroup_read("", &cgroup);
-	if (load_parse_cpu(load, cpu, &cgroup, problem, PROBLEM_SIZE) < 0 ||
-	    load_parse_memory(load, memory, &cgroup, problem, PROBLEM_SIZE) < 0)
-		return -EINVAL;
+	error = load_parse_cpu(load, cpu, &cgroup, problem, PROBLEM_SIZE);
+	if (!error)
+		error = load_parse_memory(
+		    load, memory, &cgroup, problem, PROBLEM_SIZE);
+	if (error)
+		return error;
 	if (load->cpu_cores <= 0 && load->memory_bytes == 0 &&
 	    load->memory_target == 0) {
 		snprintf(problem, PROBLEM_SIZE,
@@ -97,10 +104,11 @@ start(const struct request *request, struct response *response)
 	char cpu[VALUE_SIZE], memory[VALUE_SIZE], problem[PROBLEM_SIZE];
 	struct load load = {0};
 	struct json_object *body;
-	int error;
+	int error = parse(request, &load, problem);
 
-	if (parse(request, &load, problem) < 0) {
-		response_problem(response, 400, "%s", problem);
+	if (error) {
+		response_problem(
+		    response, error == -EINVAL ? 400 : 503, "%s", problem);
 		return;
 	}
 	error = load_manager_ask(

@@ -1,11 +1,10 @@
 /*
- * The cgroup collector. A controller may be on v1 or on v2 independently of
- * the others, and a container may or may not have a cgroup namespace, so the
- * folder is looked up from /proc/self/mountinfo and /proc/self/cgroup
- * (cgroups(7), proc(5); Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst).
+ * The cgroup collector: CPU and memory of the cgroup that binds this process.
  */
 #include "metrics/cgroup.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
@@ -13,222 +12,62 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One controller's hierarchy: where it is mounted, and where we are in it. */
-struct hierarchy {
-	int version;
-	char mount[PATH_MAX / 2]; /* with root in front */
-	char path[PATH_MAX / 2];  /* below mount, "" for the mount itself */
-};
+#include "metrics/hierarchy.h"
 
-static bool
-has_word(const char *list, const char *word)
-{
-	size_t length = strlen(word);
-
-	for (const char *p = list; *p;) {
-		size_t n = strcspn(p, ",\n");
-
-		if (n == length && strncmp(p, word, n) == 0)
-			return true;
-		p += n + (p[n] != '\0');
-	}
-	return false;
-}
+/* --- CPU ---------------------------------------------------------------- */
 
 /*
- * Find where a controller is mounted: on v1 by its name, else v2. mount_root is
- * the part of the hierarchy that the mount shows.
+ * The quota of this folder in cores; 0 where it has none, as the root, and
+ * where the controller is not enabled, so that there is no such file.
  */
-static bool
-find_mount(const char *root, const char *controller,
-    struct hierarchy *hierarchy, char *mount_root, size_t size)
-{
-	char path[PATH_MAX];
-	char *line = NULL;
-	size_t room = 0;
-	FILE *file;
-
-	hierarchy->version = 0;
-	snprintf(path, sizeof(path), "%s/proc/self/mountinfo", root);
-	file = fopen(path, "re");
-	while (file && hierarchy->version != 1 &&
-	       getline(&line, &room, file) > 0) {
-		char type[32];
-		char options[1024];
-		char shown[1024];
-		char point[1024];
-		char *tail = strstr(line, " - ");
-		int version;
-
-		if (!tail ||
-		    sscanf(line, "%*s %*s %*s %1023s %1023s", shown, point) !=
-			2 ||
-		    sscanf(tail, " - %31s %*s %1023s", type, options) != 2)
-			continue;
-		if (strcmp(type, "cgroup2") == 0)
-			version = 2;
-		else if (strcmp(type, "cgroup") == 0 &&
-			 has_word(options, controller))
-			version = 1;
-		else
-			continue;
-		hierarchy->version = version;
-		snprintf(hierarchy->mount, sizeof(hierarchy->mount), "%s%s",
-		    root, point);
-		snprintf(mount_root, size, "%s", shown);
-	}
-	free(line);
-	if (file)
-		fclose(file);
-	return hierarchy->version != 0;
-}
-
-/* This process's path in the hierarchy, as /proc/self/cgroup has it. */
-static void
-find_path(const char *root, const char *controller, int version, char *path,
-    size_t size)
-{
-	char name[PATH_MAX];
-	char *line = NULL;
-	size_t room = 0;
-	FILE *file;
-
-	*path = '\0';
-	snprintf(name, sizeof(name), "%s/proc/self/cgroup", root);
-	file = fopen(name, "re");
-	while (file && getline(&line, &room, file) > 0) {
-		char *controllers = strchr(line, ':');
-		char *found = controllers ? strchr(controllers + 1, ':') : NULL;
-
-		if (!found)
-			continue;
-		*found++ = '\0';
-		found[strcspn(found, "\n")] = '\0';
-		if (version == 2 ? strncmp(line, "0:", 2) == 0
-				 : has_word(controllers + 1, controller))
-			snprintf(path, size, "%s", found);
-	}
-	free(line);
-	if (file)
-		fclose(file);
-}
-
-static bool
-find_hierarchy(const char *root, const char *controller, struct hierarchy *h)
-{
-	char mount_root[1024];
-	char path[1024];
-	char folder[PATH_MAX];
-	size_t length;
-
-	if (!find_mount(root, controller, h, mount_root, sizeof(mount_root)))
-		return false;
-	find_path(root, controller, h->version, path, sizeof(path));
-	length = strlen(mount_root);
-	if (length > 1 && strncmp(path, mount_root, length) == 0)
-		memmove(path, path + length, strlen(path + length) + 1);
-	if (strcmp(path, "/") == 0)
-		*path = '\0';
-	snprintf(h->path, sizeof(h->path), "%s", path);
-	/* Without a cgroup namespace the path may be one we cannot see. */
-	snprintf(folder, sizeof(folder), "%s%s", h->mount, h->path);
-	if (strncmp(path, "/..", 3) == 0 || access(folder, F_OK) != 0)
-		*h->path = '\0';
-	return true;
-}
-
-/* The file's text up to its first 4 KiB; false where it cannot be read. */
-static bool
-read_text(const struct hierarchy *h, const char *file, char *text, size_t size)
-{
-	char path[PATH_MAX];
-	FILE *in;
-	size_t length;
-
-	snprintf(path, sizeof(path), "%s%s/%s", h->mount, h->path, file);
-	in = fopen(path, "re");
-	if (!in)
-		return false;
-	length = fread(text, 1, size - 1, in);
-	text[length] = '\0';
-	fclose(in);
-	return length > 0;
-}
-
-static uint64_t
-read_number(const struct hierarchy *h, const char *file)
+static int
+cpu_quota(const struct hierarchy *h, double *cores)
 {
 	char text[64];
+	uint64_t quota = 0;
+	uint64_t period = 0;
+	int error = hierarchy_read_text(h,
+	    h->version == 2 ? "cpu.max" : "cpu.cfs_quota_us", text,
+	    sizeof(text));
 
-	return read_text(h, file, text, sizeof(text)) ? strtoull(text, NULL, 10)
-						      : 0;
-}
-
-/* The number behind a name in a file of "name number" lines; 0 for none. */
-static uint64_t
-read_field(const struct hierarchy *h, const char *file, const char *name)
-{
-	char text[8192];
-	size_t length = strlen(name);
-
-	if (!read_text(h, file, text, sizeof(text)))
+	*cores = 0;
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	if (strncmp(text, "max", 3) == 0 || strncmp(text, "-1", 2) == 0)
 		return 0;
-	for (const char *line = text; line && *line;) {
-		if (strncmp(line, name, length) == 0 && line[length] == ' ')
-			return strtoull(line + length + 1, NULL, 10);
-		line = strchr(line, '\n');
-		line = line ? line + 1 : NULL;
+	if (h->version == 2) {
+		if (sscanf(text, "%" SCNu64 " %" SCNu64, &quota, &period) != 2)
+			return -EBADMSG;
+	} else {
+		error = hierarchy_parse_number(text, &quota);
+		if (!error)
+			error = hierarchy_read_number(
+			    h, "cpu.cfs_period_us", &period);
+		if (error)
+			return error;
 	}
+	if (quota == 0 || period == 0)
+		return -EBADMSG;
+	*cores = (double)quota / (double)period;
 	return 0;
 }
 
-/* Go up to the next folder; false at the mount. */
-static bool
-go_up(struct hierarchy *h)
-{
-	char *slash = strrchr(h->path, '/');
-
-	if (!slash)
-		return false;
-	*slash = '\0';
-	return true;
-}
-
-/* The quota of this folder in cores; 0 where it has none. */
-static double
-cpu_quota(const struct hierarchy *h)
-{
-	char text[64];
-	long long quota = 0;
-	long long period = 0;
-
-	if (h->version == 2) {
-		if (!read_text(h, "cpu.max", text, sizeof(text)) ||
-		    sscanf(text, "%lld %lld", &quota, &period) != 2)
-			return 0;
-	} else {
-		if (!read_text(h, "cpu.cfs_quota_us", text, sizeof(text)))
-			return 0;
-		quota = strtoll(text, NULL, 10);
-		period = (long long)read_number(h, "cpu.cfs_period_us");
-	}
-	return quota > 0 && period > 0 ? (double)quota / (double)period : 0;
-}
-
 /* Find the nearest quota, going up; h ends there, or where it was. */
-static double
-find_cpu_quota(struct hierarchy *h)
+static int
+find_cpu_quota(struct hierarchy *h, double *cores)
 {
 	struct hierarchy at = *h;
-	double cores;
+	int error;
 
 	do {
-		cores = cpu_quota(&at);
-		if (cores > 0) {
+		error = cpu_quota(&at, cores);
+		if (error)
+			return error;
+		if (*cores > 0) {
 			*h = at;
-			return cores;
+			return 0;
 		}
-	} while (go_up(&at));
+	} while (hierarchy_go_up(&at));
 	return 0;
 }
 
@@ -242,122 +81,238 @@ count_cpus(void)
 	return (double)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-static uint64_t
-v1_cpu_usage_ns(const char *root, const struct hierarchy *cpu)
+static int
+v1_cpu_usage_ns(
+    const char *root, const struct hierarchy *cpu, uint64_t *usage_ns)
 {
 	struct hierarchy accounting;
 	char folder[PATH_MAX];
+	int error = hierarchy_find(root, "cpuacct", &accounting);
 
-	if (!find_hierarchy(root, "cpuacct", &accounting))
-		return 0;
+	if (error)
+		return error;
+	if (accounting.version == 0)
+		return -ENOENT;
 	/* The same folder as the quota's where both hierarchies have it. */
 	snprintf(folder, sizeof(folder), "%s%s", accounting.mount, cpu->path);
 	if (access(folder, F_OK) == 0)
 		memcpy(accounting.path, cpu->path, sizeof(accounting.path));
-	return read_number(&accounting, "cpuacct.usage");
+	return hierarchy_read_number(&accounting, "cpuacct.usage", usage_ns);
 }
 
-static void
+/* What all CPUs did, for a machine without cgroups. */
+static int
+machine_cpu_usage_ns(const char *root, uint64_t *usage_ns)
+{
+	struct hierarchy proc = {0};
+	unsigned long long user, nice, system, irq, softirq;
+	char text[512];
+	int error;
+
+	snprintf(proc.mount, sizeof(proc.mount), "%s/proc", root);
+	error = hierarchy_read_text(&proc, "stat", text, sizeof(text));
+	if (error)
+		return error;
+	if (sscanf(text, "cpu %llu %llu %llu %*u %*u %llu %llu", &user, &nice,
+		&system, &irq, &softirq) != 5)
+		return -EBADMSG;
+	*usage_ns = (user + nice + system + irq + softirq) *
+		    (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
+	return 0;
+}
+
+/* cpu.stat. Where there is no quota there may be no periods, and no file. */
+static int
+read_cpu_stat(
+    const char *root, const struct hierarchy *h, struct cgroup *cgroup)
+{
+	bool limited = cgroup->cpu_limited;
+	const struct hierarchy_field fields[] = {
+	    {"nr_periods", &cgroup->cpu_periods, !limited},
+	    {"nr_throttled", &cgroup->cpu_throttled_periods, !limited},
+	    {h->version == 2 ? "throttled_usec" : "throttled_time",
+		&cgroup->cpu_throttled_ns, !limited},
+	    {"usage_usec", &cgroup->cpu_usage_ns, false}, /* v2 */
+	};
+	int error = hierarchy_read_fields(
+	    h, "cpu.stat", fields, h->version == 2 ? 4 : 3);
+
+	if (h->version == 1) {
+		if (error && !(error == -ENOENT && !limited))
+			return error;
+		return v1_cpu_usage_ns(root, h, &cgroup->cpu_usage_ns);
+	}
+	cgroup->cpu_throttled_ns *= 1000;
+	cgroup->cpu_usage_ns *= 1000;
+	return error;
+}
+
+static int
 read_cpu(const char *root, struct cgroup *cgroup)
 {
 	struct hierarchy h;
 	double cores = 0;
+	int error = hierarchy_find(root, "cpu", &h);
 
-	if (find_hierarchy(root, "cpu", &h)) {
-		cores = find_cpu_quota(&h);
-		cgroup->cpu_periods = read_field(&h, "cpu.stat", "nr_periods");
-		cgroup->cpu_throttled_periods =
-		    read_field(&h, "cpu.stat", "nr_throttled");
-		if (h.version == 2) {
-			cgroup->cpu_usage_ns =
-			    read_field(&h, "cpu.stat", "usage_usec") * 1000;
-			cgroup->cpu_throttled_ns =
-			    read_field(&h, "cpu.stat", "throttled_usec") * 1000;
-		} else {
-			cgroup->cpu_usage_ns = v1_cpu_usage_ns(root, &h);
-			cgroup->cpu_throttled_ns =
-			    read_field(&h, "cpu.stat", "throttled_time");
-		}
-	}
+	if (!error && h.version != 0)
+		error = find_cpu_quota(&h, &cores);
+	if (error)
+		return error;
 	cgroup->cpu_limited = cores > 0;
 	cgroup->cpu_limit_cores = cores > 0 ? cores : count_cpus();
+	return h.version != 0
+		   ? read_cpu_stat(root, &h, cgroup)
+		   : machine_cpu_usage_ns(root, &cgroup->cpu_usage_ns);
 }
 
+/* --- memory ------------------------------------------------------------- */
+
 /* A field of /proc/meminfo in bytes. */
-static uint64_t
-read_meminfo(const char *root, const char *name)
+static int
+read_meminfo(const char *root, const char *name, uint64_t *bytes)
 {
 	struct hierarchy proc = {0};
 	char text[4096];
 	const char *line;
+	char unit[3];
+	int error;
 
 	snprintf(proc.mount, sizeof(proc.mount), "%s/proc", root);
-	if (!read_text(&proc, "meminfo", text, sizeof(text)))
-		return 0;
+	error = hierarchy_read_text(&proc, "meminfo", text, sizeof(text));
+	if (error)
+		return error;
 	line = strstr(text, name);
-	return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
+	if (!line ||
+	    sscanf(line + strlen(name), " %" SCNu64 " %2s", bytes, unit) != 2 ||
+	    strcmp(unit, "kB") != 0)
+		return -EBADMSG;
+	*bytes *= 1024;
+	return 0;
 }
 
-/* The limit of this folder in bytes; 0 where it has none. */
-static uint64_t
-memory_limit(const struct hierarchy *h, uint64_t total)
+/*
+ * The limit of this folder in bytes; 0 where it has none. -ENOENT where the
+ * controller is not enabled here, or this is the root.
+ */
+static int
+memory_limit(const struct hierarchy *h, uint64_t total, uint64_t *limit)
 {
-	uint64_t limit = read_number(
-	    h, h->version == 2 ? "memory.max" : "memory.limit_in_bytes");
+	char text[64];
+	int error = hierarchy_read_text(h,
+	    h->version == 2 ? "memory.max" : "memory.limit_in_bytes", text,
+	    sizeof(text));
 
-	/* "max" reads as 0; v1 says "none" with a huge number. */
-	return total == 0 || limit < total ? limit : 0;
+	*limit = 0;
+	if (!error && strncmp(text, "max", 3) != 0)
+		error = hierarchy_parse_number(text, limit);
+	/* v1 says "none" with a huge number. */
+	if (*limit >= total)
+		*limit = 0;
+	return error;
 }
 
-static void
+/*
+ * Find the nearest limit, going up; h ends there, or where it was. has_memory
+ * tells whether memory is counted there.
+ */
+static int
+find_memory_limit(
+    struct hierarchy *h, uint64_t total, uint64_t *limit, bool *has_memory)
+{
+	struct hierarchy at = *h;
+	int error = memory_limit(&at, total, limit);
+
+	*has_memory = error == 0;
+	while (
+	    (!error || error == -ENOENT) && *limit == 0 && hierarchy_go_up(&at))
+		error = memory_limit(&at, total, limit);
+	if (error && error != -ENOENT)
+		return error;
+	if (*limit > 0) {
+		*h = at;
+		*has_memory = true;
+	}
+	return 0;
+}
+
+static int
+read_v2_memory(
+    const struct hierarchy *h, struct cgroup *cgroup, uint64_t *inactive)
+{
+	const struct hierarchy_field stat = {"inactive_file", inactive, false};
+	const struct hierarchy_field events = {
+	    "oom_kill", &cgroup->memory_oom_kills, false};
+	uint64_t group = 0;
+	int error = hierarchy_read_number(
+	    h, "memory.current", &cgroup->memory_usage_bytes);
+
+	if (!error)
+		error = hierarchy_read_fields(h, "memory.stat", &stat, 1);
+	if (!error)
+		error = hierarchy_read_fields(h, "memory.events", &events, 1);
+	if (error)
+		return error;
+	error = hierarchy_read_number(h, "memory.oom.group", &group);
+	cgroup->memory_oom_group = group == 1;
+	return error == -ENOENT ? 0 : error; /* Linux 4.19 and newer */
+}
+
+static int
+read_v1_memory(
+    const struct hierarchy *h, struct cgroup *cgroup, uint64_t *inactive)
+{
+	const struct hierarchy_field stat = {
+	    "total_inactive_file", inactive, false};
+	/* Linux 4.13 and newer count them. */
+	const struct hierarchy_field oom = {
+	    "oom_kill", &cgroup->memory_oom_kills, true};
+	int error = hierarchy_read_number(
+	    h, "memory.usage_in_bytes", &cgroup->memory_usage_bytes);
+
+	if (!error)
+		error = hierarchy_read_fields(h, "memory.stat", &stat, 1);
+	return error ? error
+		     : hierarchy_read_fields(h, "memory.oom_control", &oom, 1);
+}
+
+static int
 read_memory(const char *root, struct cgroup *cgroup)
 {
-	uint64_t total = read_meminfo(root, "MemTotal:");
+	uint64_t total = 0;
 	uint64_t limit = 0;
-	uint64_t inactive = 0;
+	uint64_t rest = 0; /* of the usage, what can be had back */
+	bool has_memory = false;
 	struct hierarchy h;
-	struct hierarchy at;
+	int error = read_meminfo(root, "MemTotal:", &total);
 
-	if (find_hierarchy(root, "memory", &h)) {
-		at = h;
-		do {
-			limit = memory_limit(&at, total);
-		} while (limit == 0 && go_up(&at));
-		if (limit > 0)
-			h = at;
-		if (h.version == 2) {
-			cgroup->memory_usage_bytes =
-			    read_number(&h, "memory.current");
-			inactive =
-			    read_field(&h, "memory.stat", "inactive_file");
-			cgroup->memory_oom_kills =
-			    read_field(&h, "memory.events", "oom_kill");
-			cgroup->memory_oom_group =
-			    read_number(&h, "memory.oom.group") == 1;
-		} else {
-			cgroup->memory_usage_bytes =
-			    read_number(&h, "memory.usage_in_bytes");
-			inactive = read_field(
-			    &h, "memory.stat", "total_inactive_file");
-			cgroup->memory_oom_kills =
-			    read_field(&h, "memory.oom_control", "oom_kill");
-		}
+	if (!error)
+		error = hierarchy_find(root, "memory", &h);
+	if (!error && h.version != 0)
+		error = find_memory_limit(&h, total, &limit, &has_memory);
+	if (error)
+		return error;
+	if (!has_memory) { /* the root cgroup of v2, or none */
+		error = read_meminfo(root, "MemAvailable:", &rest);
+		cgroup->memory_usage_bytes = total > rest ? total - rest : 0;
+		rest = 0;
+	} else if (h.version == 2) {
+		error = read_v2_memory(&h, cgroup, &rest);
+	} else {
+		error = read_v1_memory(&h, cgroup, &rest);
 	}
-	if (cgroup->memory_usage_bytes == 0) /* the root cgroup of v2 */
-		cgroup->memory_usage_bytes =
-		    total - read_meminfo(root, "MemAvailable:");
 	cgroup->memory_working_set_bytes =
-	    cgroup->memory_usage_bytes > inactive
-		? cgroup->memory_usage_bytes - inactive
+	    cgroup->memory_usage_bytes > rest
+		? cgroup->memory_usage_bytes - rest
 		: 0;
 	cgroup->memory_limited = limit > 0;
 	cgroup->memory_limit_bytes = limit > 0 ? limit : total;
+	return error;
 }
 
 void
 cgroup_read(const char *root, struct cgroup *cgroup)
 {
 	*cgroup = (struct cgroup){0};
-	read_cpu(root, cgroup);
-	read_memory(root, cgroup);
+	cgroup->cpu_error = read_cpu(root, cgroup);
+	cgroup->memory_error = read_memory(root, cgroup);
 }

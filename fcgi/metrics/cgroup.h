@@ -9,12 +9,15 @@
  * one, going up, that has a limit; its own where none has.
  */
 struct cgroup {
+	int cpu_error; /* 0, or a negative errno: no field cpu_* is known */
 	bool cpu_limited;
 	double cpu_limit_cores; /* the CPUs there are where not limited */
 	uint64_t cpu_usage_ns;
 	uint64_t cpu_periods;
 	uint64_t cpu_throttled_periods;
 	uint64_t cpu_throttled_ns;
+	int memory_error; /* 0, or a negative errno: no field memory_* is known
+			   */
 	bool memory_limited;
 	uint64_t memory_limit_bytes; /* the memory there is where not limited */
 	uint64_t memory_usage_bytes;
@@ -24,9 +27,11 @@ struct cgroup {
 };
 
 /*
- * Read cgroup v2, v1, or a mix of both, whatever /proc/self says is there.
- * root is put in front of every path, "" for the real ones. What cannot be read
- * stays 0 and not limited.
+ * Read cgroup v2, v1, or a mix of both, whatever /proc/self says is there; the
+ * machine where there is no cgroup. root is put in front of every path, "" for
+ * the real ones. CPU and memory fail apart from each other: by any file that
+ * cannot be read, is not what it should be, or is missing (-ENOENT, -EBADMSG,
+ * -ENODATA). A limit that is not set is no failure.
  */
 void cgroup_read(const char *root, struct cgroup *cgroup);
 

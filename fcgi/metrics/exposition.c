@@ -1,16 +1,19 @@
 /*
- * From the counter file and the collectors to what Prometheus reads. The table
- * of families at the end is the list of all metrics; each line names the
- * function that writes its samples.
+ * From the counter file and the collectors to what Prometheus reads. The tables
+ * of families at the end are the list of all metrics; each line names the
+ * function that writes its samples. What a collector could not read is left
+ * out: a 0 would be taken for a value, and for a counter that was reset.
  */
 #include "metrics/exposition.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "log.h"
 #include "metrics/catalog.h"
 #include "metrics/cgroup.h"
 #include "metrics/process.h"
@@ -32,6 +35,14 @@ struct family {
 	size_t count;
 };
 
+/* Where families come from besides the counter file. */
+enum collector { CGROUP_CPU, CGROUP_MEMORY, LISTEN_QUEUE, PROCESS };
+
+static const char *const collector_names[] = {
+    "cgroup_cpu", "cgroup_memory", "listen_queue", "process"};
+
+enum { COLLECTOR_COUNT = sizeof(collector_names) / sizeof(char *) };
+
 /* What one rendering works on; static, since a process renders one at a time.
  */
 static struct {
@@ -41,7 +52,7 @@ static struct {
 	struct cgroup cgroup;
 	struct process process;
 	struct queue queue;
-	bool has_queue;
+	int errors[COLLECTOR_COUNT]; /* 0, or a negative errno */
 } rendering;
 
 /* --- samples ----------------------------------------------------------- */
@@ -215,15 +226,13 @@ write_connections(const struct family *family)
 static void
 write_queue_length(const struct family *family)
 {
-	if (rendering.has_queue)
-		write_sample(family->name, rendering.queue.length);
+	write_sample(family->name, rendering.queue.length);
 }
 
 static void
 write_queue_limit(const struct family *family)
 {
-	if (rendering.has_queue)
-		write_sample(family->name, rendering.queue.limit);
+	write_sample(family->name, rendering.queue.limit);
 }
 
 /* --- families out of /proc and /sys ------------------------------------ */
@@ -250,10 +259,12 @@ WRITE_CGROUP(memory_oom_kills, write_sample, "cgroup_oom_kills_total")
 static void
 write_limited(const struct family *family)
 {
-	fprintf(rendering.out,
-	    "%s{resource=\"cpu\"} %d\n%s{resource=\"memory\"} %d\n",
-	    family->name, rendering.cgroup.cpu_limited, family->name,
-	    rendering.cgroup.memory_limited);
+	if (rendering.errors[CGROUP_CPU] == 0)
+		fprintf(rendering.out, "%s{resource=\"cpu\"} %d\n",
+		    family->name, rendering.cgroup.cpu_limited);
+	if (rendering.errors[CGROUP_MEMORY] == 0)
+		fprintf(rendering.out, "%s{resource=\"memory\"} %d\n",
+		    family->name, rendering.cgroup.memory_limited);
 }
 
 #define WRITE_PROCESS(field, writer, series)                                   \
@@ -270,9 +281,17 @@ WRITE_PROCESS(open_fds, write_sample, "process_open_fds")
 WRITE_PROCESS(max_fds, write_sample, "process_max_fds")
 WRITE_PROCESS(start_seconds, write_double, "process_start_time_seconds")
 
+static void
+write_success(const struct family *family)
+{
+	for (int i = 0; i < COLLECTOR_COUNT; i++)
+		fprintf(rendering.out, "%s{collector=\"%s\"} %d\n",
+		    family->name, collector_names[i], rendering.errors[i] == 0);
+}
+
 /* --- the families ------------------------------------------------------ */
 
-static const struct family families[] = {
+static const struct family file_families[] = {
     {"http_requests", COUNTER, NULL,
 	"Requests answered, by the pool or by nginx itself.", write_requests, 0,
 	0},
@@ -308,18 +327,31 @@ static const struct family families[] = {
 	write_cells, CATALOG_EXITS_DRAINED, 4},
     {"fcgi_connections", GAUGE, NULL, "FastCGI connections that workers hold.",
 	write_connections, 0, 0},
+    {"fcgi_load_active", GAUGE, NULL, "Whether /riseload runs a load.",
+	write_load_active, 0, 0},
+    {"fcgi_collector_success", GAUGE, NULL,
+	"Whether a collector could read what it reports; if not, its families "
+	"are left out.",
+	write_success, 0, 0},
+};
+
+static const struct family listen_queue_families[] = {
     {"fcgi_listen_queue_length", GAUGE, NULL,
 	"Connections that wait for a worker to accept them.",
 	write_queue_length, 0, 0},
     {"fcgi_listen_queue_limit", GAUGE, NULL,
 	"Connections that may wait before the kernel refuses more.",
 	write_queue_limit, 0, 0},
-    {"fcgi_load_active", GAUGE, NULL, "Whether /riseload runs a load.",
-	write_load_active, 0, 0},
+};
+
+static const struct family cgroup_families[] = {
     {"cgroup_limited", GAUGE, NULL,
 	"Whether a cgroup limits the resource; if not, its limit is what the "
 	"machine has.",
 	write_limited, 0, 0},
+};
+
+static const struct family cgroup_cpu_families[] = {
     {"cgroup_cpu_limit_cores", GAUGE, "cores", "CPU limit.",
 	write_cpu_limit_cores, 0, 0},
     {"cgroup_cpu_usage_seconds", COUNTER, "seconds", "CPU time used.",
@@ -332,6 +364,9 @@ static const struct family families[] = {
     {"cgroup_cpu_throttled_seconds", COUNTER, "seconds",
 	"Time for which run queues were throttled.", write_cpu_throttled_ns, 0,
 	0},
+};
+
+static const struct family cgroup_memory_families[] = {
     {"cgroup_memory_limit_bytes", GAUGE, "bytes", "Memory limit.",
 	write_memory_limit_bytes, 0, 0},
     {"cgroup_memory_usage_bytes", GAUGE, "bytes",
@@ -342,6 +377,9 @@ static const struct family families[] = {
     {"cgroup_oom_kills", COUNTER, NULL,
 	"Processes that the kernel killed for want of memory.",
 	write_memory_oom_kills, 0, 0},
+};
+
+static const struct family process_families[] = {
     {"process_cpu_seconds", COUNTER, "seconds", "CPU time of the pool.",
 	write_cpu_seconds, 0, 0},
     {"process_resident_memory_bytes", GAUGE, "bytes",
@@ -373,37 +411,94 @@ write_family(const struct family *family)
 	family->write(family);
 }
 
+#define WRITE_FAMILIES(families)                                               \
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)    \
+	write_family(&families[i])
+
+static void
+write_families(void)
+{
+	const int *errors = rendering.errors;
+
+	WRITE_FAMILIES(file_families);
+	if (errors[LISTEN_QUEUE] == 0)
+		WRITE_FAMILIES(listen_queue_families);
+	if (errors[CGROUP_CPU] == 0 || errors[CGROUP_MEMORY] == 0)
+		WRITE_FAMILIES(cgroup_families);
+	if (errors[CGROUP_CPU] == 0)
+		WRITE_FAMILIES(cgroup_cpu_families);
+	if (errors[CGROUP_MEMORY] == 0)
+		WRITE_FAMILIES(cgroup_memory_families);
+	if (errors[PROCESS] == 0)
+		WRITE_FAMILIES(process_families);
+}
+
+/* The processes of a pool that runs. Returns 0 or a negative errno. */
+static int
+collect_processes(const struct exposition_source *source)
+{
+	static double cpu_seconds;
+	const struct store *store = source->store;
+	pid_t load = (pid_t)store_state(store, STORE_MASTER)->load_pid;
+	pid_t supervisor =
+	    (pid_t)store_state(store, STORE_MASTER)->supervisor_pid;
+	pid_t *pids = calloc(store->slot_count + 2, sizeof(*pids));
+	size_t count = 0;
+	int error;
+
+	if (!pids)
+		return -ENOMEM;
+	if (supervisor)
+		pids[count++] = supervisor;
+	for (unsigned i = 0; i < store->slot_count; i++)
+		if (store_state(store, i)->pid != 0)
+			pids[count++] = (pid_t)store_state(store, i)->pid;
+	if (load)
+		pids[count++] = load;
+	error = process_read(source->root, pids, count, &rendering.process);
+	free(pids);
+	if (error)
+		return error;
+	/* One that ends while we read may be missed: a counter waits for it. */
+	if (rendering.process.cpu_seconds < cpu_seconds)
+		rendering.process.cpu_seconds = cpu_seconds;
+	cpu_seconds = rendering.process.cpu_seconds;
+	return 0;
+}
+
+/* Keep a collector's result; log a failure when it begins. */
+static void
+note_result(enum collector collector, int error)
+{
+	static bool has_failed[COLLECTOR_COUNT];
+
+	if (error && !has_failed[collector])
+		log_text(LOG_WARNING, "collector %s: cannot read: %s",
+		    collector_names[collector], strerror(-error));
+	has_failed[collector] = error != 0;
+	rendering.errors[collector] = error;
+}
+
 /* Ask each source once, so that the families of one scrape agree. */
 static void
 collect(const struct exposition_source *source)
 {
 	const struct store *store = source->store;
 	uint32_t inode = store_state(store, STORE_MASTER)->listen_inode;
-	pid_t load = (pid_t)store_state(store, STORE_MASTER)->load_pid;
-	pid_t supervisor =
-	    (pid_t)store_state(store, STORE_MASTER)->supervisor_pid;
-	pid_t *pids = calloc(store->slot_count + 2, sizeof(*pids));
-	static double cpu_seconds;
-	size_t count = 0;
 
-	if (pids && source->alive && supervisor)
-		pids[count++] = supervisor;
-	for (unsigned i = 0; pids && source->alive && i < store->slot_count;
-	     i++)
-		if (store_state(store, i)->pid != 0)
-			pids[count++] = (pid_t)store_state(store, i)->pid;
-	if (pids && source->alive && load)
-		pids[count++] = load;
-	process_read(source->root, pids, count, &rendering.process);
-	/* One that ends while we read may be missed: a counter waits for it. */
-	if (rendering.process.cpu_seconds < cpu_seconds)
-		rendering.process.cpu_seconds = cpu_seconds;
-	cpu_seconds = rendering.process.cpu_seconds;
-	free(pids);
 	cgroup_read(source->root, &rendering.cgroup);
-	rendering.has_queue =
-	    source->alive && source->queue_fd >= 0 &&
-	    queue_read(source->queue_fd, inode, &rendering.queue) == 0;
+	note_result(CGROUP_CPU, rendering.cgroup.cpu_error);
+	note_result(CGROUP_MEMORY, rendering.cgroup.memory_error);
+	if (!source->alive) { /* no process, and no queue: nothing failed */
+		rendering.errors[LISTEN_QUEUE] = -ESRCH;
+		rendering.errors[PROCESS] = -ESRCH;
+		return;
+	}
+	note_result(LISTEN_QUEUE,
+	    source->queue_fd < 0
+		? source->queue_fd
+		: queue_read(source->queue_fd, inode, &rendering.queue));
+	note_result(PROCESS, collect_processes(source));
 }
 
 char *
@@ -418,8 +513,7 @@ exposition_render(const struct exposition_source *source,
 	if (!rendering.out)
 		return NULL;
 	collect(source);
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		write_family(&families[i]);
+	write_families();
 	if (format == EXPOSITION_OPENMETRICS)
 		fputs("# EOF\n", rendering.out);
 	if (fclose(rendering.out) != 0) {

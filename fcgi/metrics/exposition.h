@@ -17,7 +17,7 @@ enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
 struct exposition_source {
 	const struct store *store;
 	bool alive;       /* a pool runs, so that states mean something */
-	int queue_fd;     /* of queue_open(), or -1 */
+	int queue_fd;     /* of queue_open(), also its negative errno */
 	const char *root; /* in front of /proc and /sys, "" for the real ones */
 };
 

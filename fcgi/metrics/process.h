@@ -17,10 +17,12 @@ struct process {
 };
 
 /*
- * Add up what /proc says of these processes; one that is gone adds nothing.
- * root is put in front of every path, "" for the real ones.
+ * Add up what /proc says of these processes; one that has ended adds nothing.
+ * root is put in front of every path, "" for the real ones. Returns 0, or a
+ * negative errno where /proc or one of its files cannot be read; -ESRCH where
+ * none of the processes is there.
  */
-void process_read(
+int process_read(
     const char *root, const pid_t *pids, size_t count, struct process *process);
 
 #endif

@@ -59,8 +59,8 @@ struct store_state {
 	_Atomic uint32_t listen_inode;  /* the master's: of the public socket */
 	_Atomic int64_t started;        /* CLOCK_REALTIME ns */
 	_Atomic int64_t request_rate;   /* the master's: in 1/1000 a second, */
-	_Atomic int64_t cpu_usage;      /* in ns a second, */
-	_Atomic int64_t cpu_throttled;  /* in ns a second */
+	_Atomic int64_t cpu_usage;      /* in ns a second; -1: not known, */
+	_Atomic int64_t cpu_throttled;  /* in ns a second; -1: not known */
 	char request_id[40];            /* of the request that runs */
 	char path[64];
 };

@@ -1,5 +1,6 @@
 """What /metrics says, by those who read it: promtool, the official parser, a real Prometheus."""
 
+import http.client
 import json
 import subprocess
 import urllib.request
@@ -8,7 +9,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from conftest import free_ports, wait_for
+from conftest import Answer, free_ports, parse, run_program, wait_for
+from descriptors import no_more_files
 
 # As they really send it: scrape/scrape.go of the versions named.
 PROMETHEUS_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -61,6 +63,47 @@ def test_every_route_has_its_first_error_as_an_increase(service):
     for endpoint in ("root", "health", "ready", "bye", "version", "live", "status", "delay"):
         for code in (200, 500, 502, 503, 504):
             assert f'http_requests_total{{endpoint="{endpoint}",method="GET",code="{code}"}}' in text
+
+
+def test_what_cannot_be_read_is_left_out_of_the_scrape_and_comes_back(own_service):
+    service = own_service(WORKERS=2)
+    client = http.client.HTTPConnection("127.0.0.1", service.metrics_port, timeout=30)
+
+    def scrape():
+        """Over the same connections each time: no process has to accept one."""
+        client.request("GET", "/metrics")
+        return parse(Answer(client.getresponse()).body.decode())
+
+    def from_files(samples):
+        return {key for key in samples if key[0].startswith(("cgroup_", "process_"))}
+
+    def success(samples, collector):
+        return samples[("fcgi_collector_success", ("collector", collector))]
+
+    before = scrape()
+    assert from_files(before)
+    with no_more_files(service.observer):
+        during = scrape()
+    after = scrape()
+    assert from_files(during) == set()
+    for collector in ("cgroup_cpu", "cgroup_memory", "process"):
+        assert [success(samples, collector) for samples in (before, during, after)] == [1, 0, 1]
+    assert success(during, "listen_queue") == 1  # it opens nothing
+    assert during[("fcgi_webapp_starts_total",)] == 1
+    assert from_files(after) == from_files(before)
+    for name in ("cgroup_cpu_usage_seconds_total", "process_cpu_seconds_total"):
+        assert after[(name,)] >= before[(name,)]
+    assert any("collector process: cannot read: Too many open files" in line["msg"] for line in service.log_lines())
+    client.close()
+
+
+def test_without_a_pool_the_metrics_have_no_process_and_no_queue(own_service):
+    service = own_service(WORKERS=2)
+    service.stop()
+    run = run_program("metrics", "--metrics-file", str(service.counters))
+    assert run.returncode == 0 and run.stderr == ""
+    assert "process_" not in run.stdout and "fcgi_listen_queue" not in run.stdout
+    assert "fcgi_webapp_starts_total 1\n" in run.stdout
 
 
 def test_a_real_prometheus_scrapes_it_as_openmetrics(own_service, tmp_path):

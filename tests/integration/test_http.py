@@ -1,6 +1,8 @@
 """The routes through nginx, and what HTTP clients get wrong."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
 import os
 import socket
@@ -9,7 +11,8 @@ import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import Answer, wait_for
+from descriptors import no_more_files
 
 PROBLEM = "application/problem+json"
 
@@ -232,3 +235,45 @@ def test_other_routes_serve_other_websites(service):
 def test_head_starts_no_load(service):
     assert service.request("HEAD", "/riseload?seconds=9&load=0.01").status == 200
     assert service.scrape()[("fcgi_load_active",)] == 0
+
+
+def test_a_rate_that_the_master_cannot_read_is_null_and_never_a_false_spike(own_service):
+    service = own_service(WORKERS=2)
+
+    def usage():
+        return service.get("/live").json["cpu"]["usage_cores"]
+
+    def a_second_of_readings():
+        seen, now = [], time.monotonic()
+        while time.monotonic() < now + 2.5:
+            seen.append(usage())
+        return seen
+
+    wait_for(lambda: usage() is not None, what="the first rate")
+    with no_more_files(service.master):
+        wait_for(lambda: usage() is None, what="the rate to be unknown")
+    wait_for(lambda: usage() is not None, what="the next rate")
+    assert all(value is None or 0 <= value <= os.cpu_count() + 1 for value in a_second_of_readings())
+
+
+def test_a_worker_that_can_open_nothing_says_null_and_raises_no_load(own_service):
+    service = own_service(WORKERS=1)
+    with contextlib.ExitStack() as stack:
+        client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        stack.callback(client.close)
+
+        def ask(method, path):
+            """Over the same connections each time: the worker need not accept one."""
+            client.request(method, path)
+            return Answer(client.getresponse())
+
+        assert ask("GET", "/live").json["memory"]["limit_bytes"] > 0
+        stack.enter_context(no_more_files(service.workers[0]))
+        live = ask("GET", "/live").json
+        assert live["cpu"]["limit_cores"] is None and live["cpu"]["limited"] is None
+        assert set(live["memory"].values()) == {None}
+        for query, limit in (("load=1.5", "CPU"), ("load=0&memory=50%25", "memory")):
+            answer = ask("GET", "/riseload?seconds=5&" + query)  # a POST would need a fresh connection
+            assert answer.status == 503
+            assert answer.json["detail"] == f"The {limit} limit cannot be read: Too many open files."
+        assert not ask("GET", "/live").json["load_active"]

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include "metrics/cgroup.h"
 
@@ -24,6 +25,10 @@ struct file {
 		"proc/meminfo", "MemTotal:        8388608 kB\n" \
 				"MemFree:         1048576 kB\n" \
 				"MemAvailable:    6291456 kB\n" \
+	},                                                       \
+	{                                                        \
+		"proc/stat", "cpu  100 20 3 999 9 40 5 7 0 0\n"  \
+			     "cpu0 100 20 3 999 9 40 5 7 0 0\n"  \
 	}
 /* clang-format on */
 
@@ -36,9 +41,35 @@ make_tree(const struct file *files, size_t count)
 		support_write_text(support_path(files[i].path), files[i].text);
 }
 
-#define READ(files, cgroup)                                                    \
-	(make_tree((files), COUNT(files)),                                     \
-	    cgroup_read(support_folder, (cgroup)))
+static void
+read_tree(const struct file *files, size_t count, struct cgroup *cgroup)
+{
+	make_tree(files, count);
+	cgroup_read(support_folder, cgroup);
+	assert_int_equal(cgroup->cpu_error, 0);
+	assert_int_equal(cgroup->memory_error, 0);
+}
+
+#define READ(files, cgroup) read_tree((files), COUNT(files), (cgroup))
+
+/* What a folder counts; a file that comes later stands in its place. */
+/* clang-format off */
+#define V2_CPU(folder)                                                \
+	{                                                             \
+		folder "cpu.stat", "usage_usec 1\nnr_periods 0\n"     \
+				   "nr_throttled 0\nthrottled_usec 0\n" \
+	}
+#define V2_MEMORY(folder)                                             \
+	{folder "memory.current", "4096\n"},                          \
+	{folder "memory.stat", "anon 1\ninactive_file 0\n"},          \
+	{folder "memory.events", "oom 0\noom_kill 0\n"}
+#define V1_CPU(folder)                                                \
+	{folder "cpu.stat", "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n"}
+#define V1_MEMORY(folder)                                             \
+	{folder "memory.usage_in_bytes", "4096\n"},                   \
+	{folder "memory.stat", "total_inactive_file 0\n"},            \
+	{folder "memory.oom_control", "under_oom 0\noom_kill 0\n"}
+/* clang-format on */
 
 static double
 all_cpus(void)
@@ -117,6 +148,7 @@ static void
 v2_without_limits_says_what_the_machine_has(void **state)
 {
 	static const struct file files[] = {V2_NAMESPACE,
+	    V2_MEMORY("sys/fs/cgroup/"),
 	    {"sys/fs/cgroup/cpu.max", "max 100000\n"},
 	    {"sys/fs/cgroup/cpu.stat", "usage_usec 5\n"},
 	    {"sys/fs/cgroup/memory.max", "max\n"},
@@ -158,6 +190,7 @@ static void
 a_service_of_systemd_is_found_below_the_mount(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V2_MEMORY("sys/fs/cgroup/system.slice/fcgi-webapp.service/"),
 	    {"proc/self/cgroup", "0::/system.slice/fcgi-webapp.service\n"},
 	    {"proc/self/mountinfo",
 		"22 28 0:20 / /sys rw - sysfs sysfs rw\n"
@@ -167,7 +200,8 @@ a_service_of_systemd_is_found_below_the_mount(void **state)
 	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/cpu.max",
 		"150000 100000\n"},
 	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/cpu.stat",
-		"usage_usec 42\nnr_periods 1\n"},
+		"usage_usec 42\nnr_periods 1\nnr_throttled 0\n"
+		"throttled_usec 0\n"},
 	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/memory.max",
 		"268435456\n"},
 	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/memory.current",
@@ -191,13 +225,16 @@ static void
 v2_without_a_namespace_is_found_by_its_whole_path(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V2_MEMORY("sys/fs/cgroup/" CONTAINER),
 	    {"proc/self/cgroup",
 		"0::/kubepods.slice/kubepods-burstable.slice/"
 		"kubepods-pod1.slice/cri-containerd-abc.scope\n"},
 	    {"proc/self/mountinfo",
 		"900 800 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n"},
 	    {"sys/fs/cgroup/" CONTAINER "cpu.max", "20000 100000\n"},
-	    {"sys/fs/cgroup/" CONTAINER "cpu.stat", "throttled_usec 9\n"},
+	    {"sys/fs/cgroup/" CONTAINER "cpu.stat",
+		"usage_usec 1\nnr_periods 2\nnr_throttled 1\nthrottled_usec "
+		"9\n"},
 	    {"sys/fs/cgroup/" CONTAINER "memory.max", "67108864\n"},
 	    {"sys/fs/cgroup/" CONTAINER "memory.current", "4096\n"}};
 	struct cgroup cgroup;
@@ -213,6 +250,7 @@ static void
 a_limit_of_an_ancestor_binds_and_its_numbers_count(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V2_MEMORY("sys/fs/cgroup/" POD),
 	    {"proc/self/cgroup",
 		"0::/kubepods.slice/kubepods-burstable.slice/"
 		"kubepods-pod1.slice/cri-containerd-abc.scope\n"},
@@ -249,6 +287,7 @@ static void
 the_nearest_limit_binds(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V2_CPU("sys/fs/cgroup/a/b/"), V2_MEMORY("sys/fs/cgroup/a/b/"),
 	    {"proc/self/cgroup", "0::/a/b/c\n"},
 	    {"proc/self/mountinfo",
 		"900 800 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n"},
@@ -269,8 +308,8 @@ the_nearest_limit_binds(void **state)
 static void
 cpu_and_memory_may_be_limited_in_different_places(void **state)
 {
-	static const struct file files[] = {MEMINFO,
-	    {"proc/self/cgroup", "0::/a/b\n"},
+	static const struct file files[] = {MEMINFO, V2_CPU("sys/fs/cgroup/a/"),
+	    V2_MEMORY("sys/fs/cgroup/a/b/"), {"proc/self/cgroup", "0::/a/b\n"},
 	    {"proc/self/mountinfo",
 		"900 800 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n"},
 	    {"sys/fs/cgroup/a/cpu.max", "100000 100000\n"},
@@ -290,8 +329,9 @@ cpu_and_memory_may_be_limited_in_different_places(void **state)
 static void
 a_limit_that_is_more_than_the_machine_has_is_none(void **state)
 {
-	static const struct file files[] = {
-	    V2_NAMESPACE, {"sys/fs/cgroup/memory.max", "17179869184\n"}};
+	static const struct file files[] = {V2_NAMESPACE,
+	    V2_CPU("sys/fs/cgroup/"), V2_MEMORY("sys/fs/cgroup/"),
+	    {"sys/fs/cgroup/memory.max", "17179869184\n"}};
 	struct cgroup cgroup;
 
 	(void)state;
@@ -357,6 +397,8 @@ static void
 v1_without_limits_says_what_the_machine_has(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V1_MEMORY("sys/fs/cgroup/memory/"),
+	    {"sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", "7\n"},
 	    {"proc/self/mountinfo", docker_v1_mounts},
 	    {"proc/self/cgroup", docker_v1_cgroups},
 	    {"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n"},
@@ -376,6 +418,7 @@ static void
 v1_with_cpu_and_cpuacct_apart_is_read_from_both(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V1_CPU("sys/fs/cgroup/cpu/job/"),
 	    {"proc/self/mountinfo",
 		"32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
 		"33 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup "
@@ -383,7 +426,8 @@ v1_with_cpu_and_cpuacct_apart_is_read_from_both(void **state)
 	    {"proc/self/cgroup", "2:cpuacct:/job\n1:cpu:/job\n"},
 	    {"sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "400000\n"},
 	    {"sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "200000\n"},
-	    {"sys/fs/cgroup/cpu/job/cpu.stat", "throttled_time 7\n"},
+	    {"sys/fs/cgroup/cpu/job/cpu.stat",
+		"nr_periods 9\nnr_throttled 8\nthrottled_time 7\n"},
 	    {"sys/fs/cgroup/cpuacct/cpuacct.usage", "1\n"},
 	    {"sys/fs/cgroup/cpuacct/job/cpuacct.usage", "99\n"}};
 	struct cgroup cgroup;
@@ -399,6 +443,7 @@ static void
 v1_usage_is_that_of_the_folder_with_the_limit(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V1_CPU("sys/fs/cgroup/cpu,cpuacct/pod/"),
 	    {"proc/self/mountinfo",
 		"32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
 		"rw,cpu,cpuacct\n"},
@@ -424,6 +469,9 @@ v1_with_a_host_path_that_cannot_be_seen_is_read_at_the_mount(void **state)
 {
 	/* No cgroup namespace, and the mount does not say what it shows. */
 	static const struct file files[] = {MEMINFO,
+	    V1_CPU("sys/fs/cgroup/cpu,cpuacct/"),
+	    V1_MEMORY("sys/fs/cgroup/memory/"),
+	    {"sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", "7\n"},
 	    {"proc/self/mountinfo",
 		"40 31 0:33 / /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup "
 		"rw,cpu,cpuacct\n"
@@ -446,7 +494,7 @@ v1_with_a_host_path_that_cannot_be_seen_is_read_at_the_mount(void **state)
 static void
 a_process_outside_its_namespaces_root_is_read_at_the_mount(void **state)
 {
-	static const struct file files[] = {MEMINFO,
+	static const struct file files[] = {MEMINFO, V2_CPU("sys/fs/cgroup/"),
 	    {"proc/self/mountinfo",
 		"30 22 0:26 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"},
 	    {"proc/self/cgroup", "0::/../other.scope\n"},
@@ -461,7 +509,8 @@ a_process_outside_its_namespaces_root_is_read_at_the_mount(void **state)
 static void
 a_path_that_only_begins_like_the_mounts_root_is_not_cut(void **state)
 {
-	static const struct file files[] = {MEMINFO,
+	static const struct file files[] = {MEMINFO, V2_CPU("sys/fs/cgroup/"),
+	    V2_CPU("sys/fs/cgroup/def/"),
 	    {"proc/self/mountinfo",
 		"30 22 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 "
 		"rw\n"},
@@ -500,6 +549,7 @@ static void
 a_hybrid_machine_is_read_where_its_controllers_are(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V1_MEMORY("sys/fs/cgroup/memory/process_api/"),
 	    {"proc/self/mountinfo", hybrid_mounts},
 	    {"proc/self/cgroup",
 		"9:name=systemd:/\n4:memory:/process_api/job\n3:cpuset:/\n"
@@ -530,6 +580,8 @@ static void
 one_controller_may_be_on_v1_and_another_on_v2(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    V1_CPU("sys/fs/cgroup/cpu/job/"),
+	    V2_MEMORY("sys/fs/cgroup/unified/job/"),
 	    {"proc/self/mountinfo",
 		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 		"32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup "
@@ -564,56 +616,230 @@ without_cgroups_it_is_the_machine_that_is_told_of(void **state)
 	(void)state;
 	READ(files, &cgroup);
 	assert_not_limited(&cgroup);
-	assert_int_equal(cgroup.cpu_usage_ns, 0);
+	/* user, nice, system, irq, softirq */
+	assert_int_equal(cgroup.cpu_usage_ns,
+	    (100 + 20 + 3 + 40 + 5) * (1000000000 / sysconf(_SC_CLK_TCK)));
 	assert_int_equal(cgroup.memory_usage_bytes, (uint64_t)2048 * MIB);
 }
 
+/* --- what cannot be read -------------------------------------------------- */
+
 static void
-without_proc_nothing_is_claimed(void **state)
+without_proc_both_fail(void **state)
 {
 	struct cgroup cgroup;
 
 	(void)state;
 	cgroup_read(support_folder, &cgroup);
-	assert_false(cgroup.cpu_limited);
-	assert_false(cgroup.memory_limited);
-	assert_cores(&cgroup, all_cpus());
-	assert_int_equal(cgroup.memory_limit_bytes, 0);
-	assert_int_equal(cgroup.memory_usage_bytes, 0);
+	assert_int_equal(cgroup.cpu_error, -ENOENT);
+	assert_int_equal(cgroup.memory_error, -ENOENT);
+}
+
+/* Who fails by a file. */
+enum blame { NOBODY = 0, CPU = 1, MEMORY = 2, BOTH = 3 };
+
+/* A tree's file, and who fails where it is missing, and where it is garbled. */
+struct source {
+	const char *path;
+	enum blame missing;
+	enum blame garbled;
+};
+
+static void
+assert_blame(const char *path, const char *text, enum blame blame)
+{
+	struct cgroup cgroup;
+
+	cgroup_read(support_folder, &cgroup);
+	if ((cgroup.cpu_error != 0) != ((blame & CPU) != 0) ||
+	    (cgroup.memory_error != 0) != ((blame & MEMORY) != 0))
+		fail_msg("%s as '%s': CPU %d, memory %d", path, text,
+		    cgroup.cpu_error, cgroup.memory_error);
+}
+
+/* Take one file of the tree away, or its contents, and put it back. */
+static void
+check_sources(const struct file *files, size_t file_count,
+    const struct source *sources, size_t count)
+{
+	static const char *const garbage[] = {"", "\n", "nonsense\n", "x 1\n",
+	    "-\n", "99999999999999999999999\n"};
+
+	make_tree(files, file_count);
+	assert_blame("all", "they are", NOBODY);
+	for (size_t i = 0; i < count; i++) {
+		const char *path = sources[i].path;
+
+		for (size_t j = 0; j < COUNT(garbage); j++) {
+			support_write_text(support_path(path), garbage[j]);
+			assert_blame(path, garbage[j], sources[i].garbled);
+		}
+		assert_int_equal(unlink(support_path(path)), 0);
+		assert_blame(path, "missing", sources[i].missing);
+		make_tree(files, file_count);
+	}
+}
+
+static const struct file v2_tree[] = {V2_NAMESPACE,
+    {"sys/fs/cgroup/cpu.max", "50000 100000\n"},
+    {"sys/fs/cgroup/memory.max", "134217728\n"},
+    {"sys/fs/cgroup/memory.oom.group", "1\n"}, V2_CPU("sys/fs/cgroup/"),
+    V2_MEMORY("sys/fs/cgroup/")};
+
+static void
+each_file_of_v2_that_cannot_be_read_is_a_failure(void **state)
+{
+	static const struct source sources[] = {
+	    {"proc/self/mountinfo", BOTH, BOTH},
+	    {"proc/self/cgroup", BOTH, BOTH},
+	    {"proc/meminfo", MEMORY, MEMORY},
+	    {"sys/fs/cgroup/cpu.stat", CPU, CPU},
+	    {"sys/fs/cgroup/memory.current", MEMORY, MEMORY},
+	    {"sys/fs/cgroup/memory.stat", MEMORY, MEMORY},
+	    {"sys/fs/cgroup/memory.events", MEMORY, MEMORY},
+	    /* not there: not limited, as the root is not */
+	    {"sys/fs/cgroup/cpu.max", NOBODY, CPU},
+	    /* not there: before Linux 4.19 */
+	    {"sys/fs/cgroup/memory.oom.group", NOBODY, MEMORY},
+	};
+
+	(void)state;
+	check_sources(v2_tree, COUNT(v2_tree), sources, COUNT(sources));
 }
 
 static void
-files_of_nonsense_claim_nothing(void **state)
+each_field_of_v2_that_is_missing_is_a_failure(void **state)
+{
+	static const struct file changes[] = {
+	    {"cpu.stat", "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"},
+	    {"cpu.stat", "usage_usec 1\nnr_throttled 0\nthrottled_usec 0\n"},
+	    {"cpu.stat", "usage_usec 1\nnr_periods 0\nthrottled_usec 0\n"},
+	    {"cpu.stat", "usage_usec 1\nnr_periods 0\nnr_throttled 0\n"},
+	    {"cpu.stat", "usage_usec\nnr_periods 0\nnr_throttled 0\n"},
+	    {"cpu.max", "50000 0\n"},
+	    {"cpu.max", "50000\n"},
+	    {"memory.stat", "anon 1\n"},
+	    {"memory.events", "oom_killer 5\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(changes); i++) {
+		char path[64];
+
+		make_tree(v2_tree, COUNT(v2_tree));
+		snprintf(
+		    path, sizeof(path), "sys/fs/cgroup/%s", changes[i].path);
+		support_write_text(support_path(path), changes[i].text);
+		assert_blame(path, changes[i].text,
+		    *changes[i].path == 'c' ? CPU : MEMORY);
+	}
+}
+
+static const struct file v1_tree[] = {MEMINFO,
+    {"proc/self/mountinfo", docker_v1_mounts},
+    {"proc/self/cgroup", docker_v1_cgroups},
+    {"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "25000\n"},
+    {"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"},
+    {"sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", "123456789\n"},
+    {"sys/fs/cgroup/memory/memory.limit_in_bytes", "134217728\n"},
+    V1_CPU("sys/fs/cgroup/cpu,cpuacct/"), V1_MEMORY("sys/fs/cgroup/memory/")};
+
+static void
+each_file_of_v1_that_cannot_be_read_is_a_failure(void **state)
+{
+	static const struct source sources[] = {
+	    {"proc/self/mountinfo", BOTH, BOTH},
+	    {"proc/self/cgroup", BOTH, BOTH},
+	    {"proc/meminfo", MEMORY, MEMORY},
+	    {"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", CPU, CPU},
+	    {"sys/fs/cgroup/cpu,cpuacct/cpu.stat", CPU, CPU},
+	    {"sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", CPU, CPU},
+	    {"sys/fs/cgroup/memory/memory.usage_in_bytes", MEMORY, MEMORY},
+	    {"sys/fs/cgroup/memory/memory.stat", MEMORY, MEMORY},
+	    {"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", NOBODY, CPU},
+	};
+
+	(void)state;
+	check_sources(v1_tree, COUNT(v1_tree), sources, COUNT(sources));
+	/* Before Linux 4.13 it does not count kills, but it is there. */
+	assert_int_equal(unlink(support_path("sys/fs/cgroup/memory/"
+					     "memory.oom_control")),
+	    0);
+	assert_blame("memory.oom_control", "missing", MEMORY);
+}
+
+static void
+without_cgroups_the_machines_files_are_needed(void **state)
 {
 	static const struct file files[] = {MEMINFO,
+	    {"proc/self/mountinfo", "22 28 0:20 / /sys rw - sysfs sysfs rw\n"}};
+	static const struct source sources[] = {
+	    {"proc/stat", CPU, CPU},
+	    {"proc/meminfo", MEMORY, MEMORY},
+	};
+
+	(void)state;
+	check_sources(files, COUNT(files), sources, COUNT(sources));
+}
+
+static void
+a_folder_without_the_controllers_is_not_limited(void **state)
+{
+	/* As systemd makes them: the CPU is counted, memory is not. */
+	static const struct file files[] = {MEMINFO,
+	    {"proc/self/cgroup", "0::/system.slice/a.service\n"},
+	    {"proc/self/mountinfo",
+		"30 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"},
+	    {"sys/fs/cgroup/system.slice/a.service/cpu.stat",
+		"usage_usec 5\nuser_usec 5\nsystem_usec 0\n"}};
+	struct cgroup cgroup;
+
+	(void)state;
+	READ(files, &cgroup);
+	assert_not_limited(&cgroup);
+	assert_int_equal(cgroup.cpu_usage_ns, 5000);
+	assert_int_equal(cgroup.memory_usage_bytes, (uint64_t)2048 * MIB);
+}
+
+static int
+read_without_descriptors(void *unused)
+{
+	const struct rlimit none = {0, 0};
+	struct cgroup cgroup;
+
+	(void)unused;
+	if (setrlimit(RLIMIT_NOFILE, &none) < 0)
+		return 1;
+	cgroup_read("", &cgroup);
+	if (cgroup.cpu_error != -EMFILE || cgroup.memory_error != -EMFILE)
+		return 2;
+	return 0;
+}
+
+static void
+without_a_descriptor_left_both_fail(void **state)
+{
+	(void)state;
+	assert_int_equal(support_in_child(read_without_descriptors, NULL), 0);
+}
+
+static void
+lines_of_nonsense_are_passed_over(void **state)
+{
+	static const struct file files[] = {V2_NAMESPACE,
 	    {"proc/self/cgroup", "\n\n:\n::\n0:\nx\n0::/\n"},
 	    {"proc/self/mountinfo",
 		"\n-\n - \n1 2 3\n1 2 3 / /x rw - cgroup2\n"
 		"30 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"},
-	    {"sys/fs/cgroup/cpu.max", "nonsense\n"},
-	    {"sys/fs/cgroup/cpu.stat", "\n\nusage_usec\nusage_usecs 5\n"},
-	    {"sys/fs/cgroup/memory.max", "\n"},
-	    {"sys/fs/cgroup/memory.current", ""},
-	    {"sys/fs/cgroup/memory.events", "oom_killer 5\n"}};
+	    V2_CPU("sys/fs/cgroup/"), V2_MEMORY("sys/fs/cgroup/"),
+	    {"sys/fs/cgroup/cpu.stat",
+		"\n\nusage_usec\nusage_usecs 5\nusage_usec 3\n"}};
 	struct cgroup cgroup;
 
 	(void)state;
 	READ(files, &cgroup);
 	assert_not_limited(&cgroup);
-	assert_int_equal(cgroup.cpu_usage_ns, 0);
-	assert_int_equal(cgroup.memory_oom_kills, 0);
-}
-
-static void
-a_quota_without_a_period_is_no_limit(void **state)
-{
-	static const struct file files[] = {
-	    V2_NAMESPACE, {"sys/fs/cgroup/cpu.max", "50000 0\n"}};
-	struct cgroup cgroup;
-
-	(void)state;
-	READ(files, &cgroup);
-	assert_not_limited(&cgroup);
+	assert_int_equal(cgroup.cpu_usage_ns, 3000);
 }
 
 static void
@@ -623,6 +849,8 @@ this_machine_can_be_read(void **state)
 
 	(void)state;
 	cgroup_read("", &cgroup);
+	assert_int_equal(cgroup.cpu_error, 0);
+	assert_int_equal(cgroup.memory_error, 0);
 	assert_true(cgroup.cpu_limit_cores > 0);
 	assert_true(cgroup.memory_limit_bytes > 0);
 	assert_true(cgroup.memory_usage_bytes > 0);
@@ -655,9 +883,14 @@ main(void)
 	    TEST(a_hybrid_machine_is_read_where_its_controllers_are),
 	    TEST(one_controller_may_be_on_v1_and_another_on_v2),
 	    TEST(without_cgroups_it_is_the_machine_that_is_told_of),
-	    TEST(without_proc_nothing_is_claimed),
-	    TEST(files_of_nonsense_claim_nothing),
-	    TEST(a_quota_without_a_period_is_no_limit),
+	    TEST(without_proc_both_fail),
+	    TEST(each_file_of_v2_that_cannot_be_read_is_a_failure),
+	    TEST(each_field_of_v2_that_is_missing_is_a_failure),
+	    TEST(each_file_of_v1_that_cannot_be_read_is_a_failure),
+	    TEST(without_cgroups_the_machines_files_are_needed),
+	    TEST(a_folder_without_the_controllers_is_not_limited),
+	    TEST(without_a_descriptor_left_both_fail),
+	    TEST(lines_of_nonsense_are_passed_over),
 	    TEST(this_machine_can_be_read),
 	};
 

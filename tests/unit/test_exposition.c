@@ -8,12 +8,43 @@
 #include <math.h>
 
 #include "counters.h"
+#include "listener.h"
 #include "metrics/catalog.h"
 #include "metrics/exposition.h"
+#include "metrics/queue.h"
 #include "router.h"
 
 static struct store_catalog *catalog;
 static struct store store;
+static int netlink = -1; /* of queue_open(), for listen_fd's queue */
+static int listen_fd = -1;
+
+/* What the collectors read: processes, and a machine without cgroups. */
+static void
+make_proc(void)
+{
+	static const char stat[] =
+	    " (worker) S 1 2 3 0 -1 4194304 900 901 902 903 100 20 3 4 20 0 1 "
+	    "0 30000 10000000 500 18446744073709551615 1 1 0 0 0 0 0 0\n";
+
+	support_write_text(support_path("proc/self/mountinfo"),
+	    "22 28 0:20 / /sys rw - sysfs sysfs rw\n");
+	support_write_text(support_path("proc/meminfo"),
+	    "MemTotal: 1000 kB\nMemAvailable: 400 kB\n");
+	support_write_text(support_path("proc/stat"),
+	    "cpu  1 2 3 4 5 6 7 8 9 10\nbtime 1700000000\n");
+	support_write_text(support_path("proc/10/stat"), stat);
+	support_write_text(support_path("proc/11/stat"), stat);
+	for (int pid = 10; pid <= 11; pid++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "proc/%d/limits", pid);
+		support_write_text(
+		    support_path(path), "Max open files 1024 1024 files\n");
+		snprintf(path, sizeof(path), "proc/%d/fd/0", pid);
+		support_write_text(support_path(path), "");
+	}
+}
 
 /* A counter file with some of everything in it, and a /proc of our own. */
 static int
@@ -44,13 +75,19 @@ set_up(void **state)
 	store_state(&store, STORE_WORKER + 1)->pid = 11;
 	store_state(&store, STORE_WORKER + 1)->connections = 4;
 	store_state(&store, STORE_WORKER + 1)->stopped = 1;
-	support_write_text(support_path("proc/meminfo"), "MemTotal: 1000 kB\n");
-	return 0;
+	make_proc();
+	netlink = queue_open();
+	listen_fd = listener_open(support_path("listen.sock"));
+	store_state(&store, STORE_MASTER)->listen_inode =
+	    listener_inode(listen_fd);
+	return netlink < 0 || listen_fd < 0 ? -1 : 0;
 }
 
 static int
 tear_down(void **state)
 {
+	close(netlink);
+	close(listen_fd);
 	store_close(&store);
 	catalog_free(catalog);
 	return support_close_folder(state);
@@ -62,7 +99,7 @@ render(enum exposition_format format, bool alive)
 	const struct exposition_source source = {
 	    .store = &store,
 	    .alive = alive,
-	    .queue_fd = -1,
+	    .queue_fd = netlink,
 	    .root = support_folder,
 	};
 	size_t size = 0;
@@ -419,7 +456,8 @@ every_family_is_there(void **state)
 	    "fcgi_worker_starts_total counter",
 	    "fcgi_worker_exits_total counter", "fcgi_connections gauge",
 	    "fcgi_listen_queue_length gauge", "fcgi_listen_queue_limit gauge",
-	    "fcgi_load_active gauge", "cgroup_cpu_limit_cores gauge",
+	    "fcgi_load_active gauge", "fcgi_collector_success gauge",
+	    "cgroup_limited gauge", "cgroup_cpu_limit_cores gauge",
 	    "cgroup_cpu_usage_seconds_total counter",
 	    "cgroup_cpu_periods_total counter",
 	    "cgroup_cpu_throttled_periods_total counter",
@@ -533,7 +571,7 @@ without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
 {
 	static const char *const gauges[] = {"fcgi_workers{state=\"busy\"}",
 	    "fcgi_workers{state=\"stopped\"}", "fcgi_connections",
-	    "fcgi_load_active", "process_open_fds"};
+	    "fcgi_load_active"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(gauges); i++)
@@ -542,8 +580,137 @@ without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
 	assert_true(
 	    fabs(value_of(EXPOSITION_TEXT, false, "fcgi_webapp_starts_total") -
 		 4) < 1e-9);
-	assert_true(value_of(EXPOSITION_TEXT, false,
-			"fcgi_listen_queue_length") < 0); /* no sample */
+}
+
+/* --- what cannot be read ---------------------------------------------------
+ */
+
+static double
+success(const char *collector)
+{
+	char series[128];
+
+	snprintf(series, sizeof(series),
+	    "fcgi_collector_success{collector=\"%s\"}", collector);
+	return value_of(EXPOSITION_TEXT, true, series);
+}
+
+/* Neither HELP, nor TYPE, nor a sample; or all of them. */
+static void
+assert_families(const char *const *names, bool expected)
+{
+	char *text = render(EXPOSITION_TEXT, true);
+	char *openmetrics = render(EXPOSITION_OPENMETRICS, true);
+
+	for (; *names; names++) {
+		if ((strstr(text, *names) != NULL) != expected)
+			fail_msg("%s is %s", *names,
+			    expected ? "not there" : "there");
+		assert_int_equal(strstr(openmetrics, *names) != NULL, expected);
+	}
+	free(text);
+	free(openmetrics);
+	check_text(EXPOSITION_TEXT, true);
+	check_text(EXPOSITION_OPENMETRICS, true);
+}
+
+static const char *const cpu_families[] = {"cgroup_limited{resource=\"cpu\"}",
+    "cgroup_cpu_limit_cores", "cgroup_cpu_usage_seconds", "cgroup_cpu_periods",
+    "cgroup_cpu_throttled_periods", "cgroup_cpu_throttled_seconds", NULL};
+static const char *const memory_families[] = {
+    "cgroup_limited{resource=\"memory\"}", "cgroup_memory_limit_bytes",
+    "cgroup_memory_usage_bytes", "cgroup_memory_working_set_bytes",
+    "cgroup_oom_kills", NULL};
+static const char *const process_families[] = {"process_cpu_seconds",
+    "process_resident_memory_bytes", "process_virtual_memory_bytes",
+    "process_open_fds", "process_max_fds", "process_start_time_seconds", NULL};
+static const char *const queue_families[] = {
+    "fcgi_listen_queue_length", "fcgi_listen_queue_limit", NULL};
+
+static void
+a_collector_that_fails_leaves_its_families_out_and_says_so(void **state)
+{
+	static const struct {
+		const char *collector;
+		const char *file;
+		const char *const *families;
+	} failures[] = {
+	    {"cgroup_memory", "proc/meminfo", memory_families},
+	    {"process", "proc/11/limits", process_families},
+	};
+
+	(void)state;
+	support_capture();
+	for (size_t i = 0; i < COUNT(failures); i++) {
+		assert_families(failures[i].families, true);
+		assert_true(success(failures[i].collector) > 0);
+		support_write_text(
+		    support_path(failures[i].file), "nonsense\n");
+		assert_families(failures[i].families, false);
+		assert_true(fabs(success(failures[i].collector)) < 1e-9);
+		make_proc();
+		assert_families(failures[i].families, true);
+		assert_true(success(failures[i].collector) > 0);
+	}
+	support_said();
+}
+
+static void
+without_proc_all_that_comes_from_it_is_left_out(void **state)
+{
+	const char *said;
+
+	(void)state;
+	support_remove(support_path("proc"));
+	support_capture();
+	assert_families(cpu_families, false);
+	assert_families(memory_families, false);
+	assert_families(process_families, false);
+	assert_families((const char *const[]){"cgroup_limited", NULL}, false);
+	assert_true(fabs(success("cgroup_cpu")) < 1e-9);
+	said = support_said();
+	assert_says(said, "collector cgroup_cpu: cannot read: No such file");
+	/* once, and not at each scrape */
+	assert_null(strstr(
+	    strstr(said, "collector cgroup_cpu") + 1, "collector cgroup_cpu"));
+	assert_families(queue_families, true);
+	assert_true(success("listen_queue") > 0);
+	make_proc();
+	assert_families(cpu_families, true);
+	assert_families(memory_families, true);
+	assert_families(process_families, true);
+}
+
+static void
+a_listen_queue_that_cannot_be_asked_for_is_left_out(void **state)
+{
+	int open_netlink = netlink;
+
+	(void)state;
+	assert_families(queue_families, true);
+	netlink = -EMFILE; /* as queue_open() failed */
+	support_capture();
+	assert_families(queue_families, false);
+	assert_true(fabs(success("listen_queue")) < 1e-9);
+	assert_says(support_said(), "Too many open files");
+	netlink = open_netlink;
+	assert_families(queue_families, true);
+}
+
+static void
+without_a_pool_there_is_no_process_and_no_queue(void **state)
+{
+	char *text;
+
+	(void)state;
+	support_capture();
+	text = render(EXPOSITION_TEXT, false);
+	assert_string_equal(support_said(), ""); /* nothing has failed */
+	assert_null(strstr(text, "process_"));
+	assert_null(strstr(text, "fcgi_listen_queue"));
+	assert_says(text, "fcgi_collector_success{collector=\"process\"} 0\n");
+	assert_says(text, "cgroup_cpu_usage_seconds_total ");
+	free(text);
 }
 
 static void
@@ -715,6 +882,12 @@ main(void)
 	    cmocka_unit_test(workers_are_busy_idle_or_stopped),
 	    cmocka_unit_test(
 		without_a_pool_gauges_are_zero_and_counters_are_kept),
+	    cmocka_unit_test(
+		a_collector_that_fails_leaves_its_families_out_and_says_so),
+	    cmocka_unit_test(without_proc_all_that_comes_from_it_is_left_out),
+	    cmocka_unit_test(
+		a_listen_queue_that_cannot_be_asked_for_is_left_out),
+	    cmocka_unit_test(without_a_pool_there_is_no_process_and_no_queue),
 	    cmocka_unit_test(large_counts_and_sums_are_exact),
 	    cmocka_unit_test(every_prometheus_gets_openmetrics),
 	    cmocka_unit_test(whoever_prefers_text_or_says_nothing_gets_text),

@@ -254,6 +254,27 @@ a_size_beyond_all_numbers_is_refused_and_not_taken_for_nothing(void **state)
 	}
 }
 
+static void
+a_share_of_a_limit_that_cannot_be_read_is_refused_with_the_reason(void **state)
+{
+	static const struct cgroup unread = {
+	    .cpu_error = -EMFILE, .memory_error = -EACCES};
+	struct load load = {0};
+
+	(void)state;
+	assert_int_equal(
+	    load_parse_cpu(&load, "1.5", &unread, problem, sizeof(problem)),
+	    -EMFILE);
+	assert_sentence("CPU limit cannot be read: Too many open files.");
+	assert_int_equal(
+	    load_parse_memory(&load, "64M", &unread, problem, sizeof(problem)),
+	    -EACCES);
+	assert_sentence("memory limit cannot be read: Permission denied.");
+	/* None is none, whatever the limit. */
+	cpu("0", &unread);
+	memory("0", &unread);
+}
+
 int
 main(void)
 {
@@ -275,6 +296,8 @@ main(void)
 	    cmocka_unit_test(more_memory_than_is_sensible_is_refused),
 	    cmocka_unit_test(
 		a_size_beyond_all_numbers_is_refused_and_not_taken_for_nothing),
+	    cmocka_unit_test(
+		a_share_of_a_limit_that_cannot_be_read_is_refused_with_the_reason),
 	};
 
 	return SUPPORT_RUN(tests);

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <sys/resource.h>
 
 #include "metrics/process.h"
 
@@ -34,6 +35,13 @@ make_process(
 		snprintf(path, sizeof(path), "proc/%d/fd/%d", pid, i);
 		support_write_text(support_path(path), "");
 	}
+}
+
+/* Read processes of the folder. */
+static void
+read_processes(const pid_t *pids, size_t count, struct process *process)
+{
+	assert_int_equal(process_read(support_folder, pids, count, process), 0);
 }
 
 static void
@@ -72,7 +80,7 @@ one_process_is_read_whole(void **state)
 	(void)state;
 	make_boot_time();
 	make_process(10, "worker", "100 20 3 4", 5, "1024");
-	process_read(support_folder, pids, 1, &process);
+	read_processes(pids, 1, &process);
 	/* with the time of its reaped children */
 	assert_near(process.cpu_seconds, (100 + 20 + 3 + 4) / ticks());
 	assert_int_equal(process.virtual_bytes, 10000000);
@@ -93,7 +101,7 @@ several_processes_are_added_up(void **state)
 	make_process(10, "master", "1 2 3 4", 5, "4096");
 	make_process(11, "worker", "10 20 0 0", 6, "1024");
 	make_process(12, "worker", "100 200 0 0", 7, "2048");
-	process_read(support_folder, pids, 3, &process);
+	read_processes(pids, 3, &process);
 	assert_near(process.cpu_seconds, 340 / ticks());
 	assert_int_equal(process.virtual_bytes, 30000000);
 	assert_int_equal(process.resident_bytes, 1500 * page());
@@ -110,9 +118,10 @@ a_name_may_hold_anything(void **state)
 	struct process process;
 
 	(void)state;
+	make_boot_time();
 	for (size_t i = 0; i < COUNT(names); i++) {
-		make_process(10, names[i], "100 0 0 0", 0, "1024");
-		process_read(support_folder, pids, 1, &process);
+		make_process(10, names[i], "100 0 0 0", 1, "1024");
+		read_processes(pids, 1, &process);
 		assert_near(process.cpu_seconds, 100 / ticks());
 	}
 }
@@ -124,41 +133,93 @@ a_process_that_is_gone_adds_nothing(void **state)
 	struct process process;
 
 	(void)state;
+	make_boot_time();
 	make_process(10, "worker", "100 0 0 0", 2, "unlimited");
-	process_read(support_folder, pids, 3, &process);
+	read_processes(pids, 3, &process);
 	assert_near(process.cpu_seconds, 100 / ticks());
 	assert_int_equal(process.open_fds, 2);
 	assert_int_equal(process.max_fds, 0); /* no limit is known */
 }
 
 static void
-no_processes_are_all_zero(void **state)
+that_no_process_is_there_is_a_failure(void **state)
 {
-	struct process process = {.open_fds = 7};
+	static const pid_t pids[] = {9, 11};
+	struct process process;
 
 	(void)state;
-	process_read(support_folder, NULL, 0, &process);
-	assert_near(process.cpu_seconds, 0);
-	assert_near(process.start_seconds, 0);
-	assert_int_equal(process.open_fds, 0);
+	make_boot_time();
+	assert_int_equal(
+	    process_read(support_folder, pids, 2, &process), -ESRCH);
+	assert_int_equal(
+	    process_read(support_folder, NULL, 0, &process), -ESRCH);
 }
 
 static void
-half_a_stat_file_adds_nothing(void **state)
+without_proc_it_fails(void **state)
 {
-	static const char *const texts[] = {
-	    "", "10", "10 (worker", "10 (worker)", "10 (worker) S 1 2 3"};
 	static const pid_t pids[] = {10};
 	struct process process;
 
 	(void)state;
 	make_process(10, "worker", "100 0 0 0", 2, "1024");
+	assert_int_equal(
+	    process_read(support_folder, pids, 1, &process), -ENOENT);
+	support_write_text(support_path("proc/stat"), "cpu 1 2 3\n");
+	assert_int_equal(
+	    process_read(support_folder, pids, 1, &process), -EBADMSG);
+}
+
+static void
+half_a_file_is_a_failure(void **state)
+{
+	static const char *const texts[] = {
+	    "", "10", "10 (worker", "10 (worker)", "10 (worker) S 1 2 3"};
+	static const pid_t pids[] = {9, 10};
+	struct process process;
+
+	(void)state;
+	make_boot_time();
+	make_process(9, "worker", "100 0 0 0", 2, "1024");
+	make_process(10, "worker", "100 0 0 0", 2, "1024");
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		support_write_text(support_path("proc/10/stat"), texts[i]);
-		process_read(support_folder, pids, 1, &process);
-		assert_near(process.cpu_seconds, 0);
-		assert_int_equal(process.virtual_bytes, 0);
+		assert_int_equal(
+		    process_read(support_folder, pids, 2, &process), -EBADMSG);
 	}
+	make_process(10, "worker", "100 0 0 0", 2, "1024");
+	support_write_text(support_path("proc/10/limits"), "Limit\n");
+	assert_int_equal(
+	    process_read(support_folder, pids, 2, &process), -EBADMSG);
+}
+
+static int
+read_with_few_descriptors(void *unused)
+{
+	const pid_t pid = getppid();
+	/* The next one to be had; what reads closes it again. */
+	int free_one = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct process process;
+
+	(void)unused;
+	close(free_one);
+	for (rlim_t left = 0; left <= 1; left++) {
+		struct rlimit limit = {
+		    (rlim_t)free_one + left, (rlim_t)free_one + 1};
+
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			return 1;
+		if (process_read("", &pid, 1, &process) != (left ? 0 : -EMFILE))
+			return 2;
+	}
+	return 0;
+}
+
+static void
+without_a_descriptor_left_it_fails_and_recovers(void **state)
+{
+	(void)state;
+	assert_int_equal(support_in_child(read_with_few_descriptors, NULL), 0);
 }
 
 /* Those that a folder lists, less the one it is read through. */
@@ -183,7 +244,7 @@ this_process_is_read_as_it_is(void **state)
 	int fd;
 
 	(void)state;
-	process_read("", &pid, 1, &process);
+	assert_int_equal(process_read("", &pid, 1, &process), 0);
 	assert_true(process.resident_bytes > 100 * 1024);
 	assert_true(process.virtual_bytes > process.resident_bytes);
 	assert_true(process.max_fds >= process.open_fds);
@@ -191,7 +252,7 @@ this_process_is_read_as_it_is(void **state)
 	    (uint64_t)time(NULL) - SUPPORT_DEADLINE - 60,
 	    (uint64_t)time(NULL) + 60);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	process_read("", &pid, 1, &more);
+	assert_int_equal(process_read("", &pid, 1, &more), 0);
 	/* Before Linux 6.2 with the folder that it reads itself. */
 	assert_in_range(more.open_fds, listed_fds(), listed_fds() + 1);
 	close(fd);
@@ -208,8 +269,10 @@ main(void)
 	    TEST(several_processes_are_added_up),
 	    TEST(a_name_may_hold_anything),
 	    TEST(a_process_that_is_gone_adds_nothing),
-	    TEST(no_processes_are_all_zero),
-	    TEST(half_a_stat_file_adds_nothing),
+	    TEST(that_no_process_is_there_is_a_failure),
+	    TEST(without_proc_it_fails),
+	    TEST(half_a_file_is_a_failure),
+	    TEST(without_a_descriptor_left_it_fails_and_recovers),
 	    TEST(this_process_is_read_as_it_is),
 	};
 
