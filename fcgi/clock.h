@@ -24,6 +24,13 @@ clock_now(void)
 	return clock_read(CLOCK_MONOTONIC);
 }
 
+/* CLOCK_BOOTTIME, in nanoseconds: goes on while the machine sleeps. */
+static inline int64_t
+clock_boot(void)
+{
+	return clock_read(CLOCK_BOOTTIME);
+}
+
 /* CLOCK_REALTIME, in nanoseconds since the epoch. */
 static inline int64_t
 clock_wall(void)

@@ -287,7 +287,7 @@ open_store(struct supervisor *supervisor, const struct store_catalog *catalog)
 	    &store_cells(store, STORE_MASTER)[CATALOG_LOG_DROPPED]);
 	state = store_state(store, STORE_MASTER);
 	state->supervisor_pid = getpid();
-	state->started = clock_wall();
+	state->started = clock_boot();
 	store_add(store_cells(store, STORE_MASTER), CATALOG_STARTS, 1);
 	return 0;
 }

@@ -168,15 +168,15 @@ endpoint_live(const struct request *request, struct response *response)
 	const struct store_state *master = store_state(store, STORE_MASTER);
 	struct json_object *live = json_object_new_object();
 	struct json_object *requests;
-	double now = (double)clock_wall() / 1e9;
+	int64_t uptime = clock_boot() - master->started;
 	struct cgroup cgroup;
 	uint64_t total = 0;
 	uint64_t errors = 0;
 
 	cgroup_read("", &cgroup);
 	requests = describe_requests(store, &total, &errors);
-	add_double(live, "time", now);
-	add_double(live, "uptime_seconds", now - (double)master->started / 1e9);
+	add_double(live, "time", (double)clock_wall() / 1e9);
+	add_double(live, "uptime_seconds", (double)uptime / 1e9);
 	add_number(live, "starts", store_sum(store, CATALOG_STARTS));
 	json_object_object_add(live, "workers", describe_workers(store));
 	json_object_object_add(live, "requests", requests);

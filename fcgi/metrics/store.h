@@ -57,7 +57,7 @@ struct store_state {
 	_Atomic int64_t leaver;         /* the master's: pid of the worker that
 					   may stop accepting; 0: none */
 	_Atomic uint32_t listen_inode;  /* the master's: of the public socket */
-	_Atomic int64_t started;        /* CLOCK_REALTIME ns */
+	_Atomic int64_t started;        /* the master's: CLOCK_BOOTTIME ns */
 	_Atomic int64_t request_rate;   /* the master's: in 1/1000 a second, */
 	_Atomic int64_t cpu_usage;      /* in ns a second; -1: not known, */
 	_Atomic int64_t cpu_throttled;  /* in ns a second; -1: not known */

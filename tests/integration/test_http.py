@@ -5,13 +5,14 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import socket
 import threading
 import time
 
 import pytest
 
-from conftest import Answer, wait_for
+from conftest import PROGRAM, Answer, wait_for
 from descriptors import no_more_files
 
 PROBLEM = "application/problem+json"
@@ -277,3 +278,24 @@ def test_a_worker_that_can_open_nothing_says_null_and_raises_no_load(own_service
             assert answer.status == 503
             assert answer.json["detail"] == f"The {limit} limit cannot be read: Too many open files."
         assert not ask("GET", "/live").json["load_active"]
+
+
+def test_uptime_does_not_follow_the_wall_clock(own_service, tmp_path):
+    """The service's wall clock alone is stepped: nothing happens to this machine's."""
+    (library,) = pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    offset, program = tmp_path / "offset", tmp_path / "program"
+    offset.write_text("+0")
+    program.write_text(f"""#!/bin/sh
+export FAKETIME_TIMESTAMP_FILE={offset} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD={library}
+export ASAN_OPTIONS="${{ASAN_OPTIONS:-}}:verify_asan_link_order=0"
+exec {PROGRAM} "$@"
+""")
+    program.chmod(0o755)
+    service = own_service(WORKERS=2, PROGRAM=program)
+    before = service.get("/live").json
+    offset.write_text("-3600")
+    after = wait_for(lambda: (live := service.get("/live").json)["time"] < before["time"] - 3000 and live, what="the step back")
+    assert before["uptime_seconds"] <= after["uptime_seconds"] < before["uptime_seconds"] + 600
+    offset.write_text("+3600")
+    after = wait_for(lambda: (live := service.get("/live").json)["time"] > before["time"] + 3000 and live, what="the step forward")
+    assert before["uptime_seconds"] <= after["uptime_seconds"] < before["uptime_seconds"] + 600
