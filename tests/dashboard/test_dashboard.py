@@ -108,8 +108,8 @@ def test_every_alert_is_linked_from_a_panel_to_a_runbook_that_exists():
 
 
 @pytest.mark.parametrize("title, steps", [
-    ("CPU, share of the limit", {0.8: "ContainerCPUNearLimit", 1: "ContainerCPUOverLimit"}),
-    ("CPU demand, highest", {1: "ContainerCPUOverLimit"}),
+    ("CPU, share of the limit", {0.8: "ContainerCPUNearLimit", 0.95: "ContainerCPUOverLimit"}),
+    ("CPU usage, highest", {0.8: "ContainerCPUNearLimit", 0.95: "ContainerCPUOverLimit"}),
     ("Memory, share of the limit", {0.85: "ContainerMemoryNearLimit", 0.95: "ContainerMemoryOverLimit"}),
     ("Memory, highest", {0.85: "ContainerMemoryNearLimit", 0.95: "ContainerMemoryOverLimit"}),
     ("Errors", {0.0144: "ErrorBudgetBurnFast"}),

@@ -19,7 +19,7 @@ OTHERS = {
     "nginx_up",
     "alertmanager_config_last_reload_successful", "alertmanager_notifications_failed_total",
     "prometheus_config_last_reload_successful", "prometheus_notifications_alertmanagers_discovered",
-    "container_cpu_cfs_throttled_seconds_total", "container_cpu_usage_seconds_total", "container_memory_working_set_bytes",
+    "container_cpu_cfs_periods_total", "container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_throttled_seconds_total", "container_cpu_usage_seconds_total", "container_memory_working_set_bytes",
     "container_spec_cpu_period", "container_spec_cpu_quota", "container_spec_memory_limit_bytes",
     "kube_deployment_spec_replicas", "kube_deployment_status_replicas_available",
     "kube_horizontalpodautoscaler_spec_max_replicas", "kube_horizontalpodautoscaler_status_current_replicas",
@@ -114,8 +114,8 @@ def test_the_reader_of_expressions_reads_them_right():
     assert metrics_in('sum by (a, b) (rate(x_total{c=~"d_e", f="g"}[5m])) / on (h) job:y:rate5m > 2.5 and up == 1') == {"x_total", "job:y:rate5m", "up"}
 
 
-def test_what_is_recorded_is_read_by_an_alert_or_another_rule():
-    text = "".join(rule["expr"] for rule in rules())
+def test_what_is_recorded_is_read_by_an_alert_its_text_or_another_rule():
+    text = "".join(rule["expr"] + "".join(rule.get("annotations", {}).values()) for rule in rules())
     assert [rule["record"] for rule in rules() if "record" in rule and rule["record"] not in text] == []
 
 

@@ -31,7 +31,9 @@ def alert(name, number=1, resolved=False, **labels):
 
     def filled(text):
         text = re.sub(r"{{ \$labels\.(\w+) }}", lambda m: labels.get(m.group(1), ""), text)
-        text = re.sub(r"{{ \$value \| humanizePercentage }}", "150%", text)
+        text = re.sub(r"{{ \$value \| humanizePercentage }}", "100%", text)
+        text = re.sub(r" ?{{- with [^}]*{[^}]*}[^}]*}}(.*?){{- end }}", r"\1", text)  # the query has its answer
+        text = text.replace("{{ . | first | value | humanizePercentage }}", "97%")
         return re.sub(r"{{ \$value[^}]*}}", "3", text)
     now = datetime.datetime.now(datetime.timezone.utc)
     ends = now if resolved else now + datetime.timedelta(hours=1)
@@ -63,7 +65,7 @@ def test_a_group_that_fires_and_then_resolves_is_readable(alertmanager, stand_in
     keep("%d firing" % count, firing)
     assert firing["title"].endswith("[FIRING %d] %s (critical)" % (count, name))
     assert firing["color"] == "#c62828"
-    for part in ("wants more CPU than its limit", "150%", "critical since <!date^%d^" % STARTED.timestamp(), "|Runbook>", "|Graph>", "|Silence>",
+    for part in ("wants more CPU than its limit", "uses 100% of its CPU limit and was throttled in 97% of the last periods:", "critical since <!date^%d^" % STARTED.timestamp(), "|Runbook>", "|Graph>", "|Silence>",
                  "/runbooks/ContainerCPUOverLimit.md"):
         assert part in firing["text"]
 
