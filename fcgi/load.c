@@ -398,11 +398,13 @@ print_bar(const char *name, double fraction, const char *colour, bool colours)
 	printf("%s %5.1f %%\033[K\n", colours ? "\033[0m" : "", fraction * 100);
 }
 
-/* What happened between two readings, in fractions of the limits. */
+/*
+ * What happened between two readings, in fractions of the limits; NAN: not
+ * known. How much was wanted beyond the CPU limit, nothing tells.
+ */
 struct sample {
-	double usage; /* NAN: could not be read, as the next ones */
-	double demand;
-	double throttled; /* of the time that was asked for */
+	double usage;
+	double throttled; /* share of the quota's periods */
 	double memory;
 	double left; /* seconds */
 };
@@ -420,15 +422,16 @@ compare(const struct cgroup *before, const struct cgroup *after, double elapsed,
 {
 	bool known = !before->cpu_error && !after->cpu_error;
 	double had = known ? elapsed * after->cpu_limit_cores : (double)NAN;
-	double used = growth(before->cpu_usage_ns, after->cpu_usage_ns) / 1e9;
+	double periods = growth(before->cpu_periods, after->cpu_periods);
 	double throttled =
-	    growth(before->cpu_throttled_ns, after->cpu_throttled_ns) / 1e9;
+	    growth(before->cpu_throttled_periods, after->cpu_throttled_periods);
 
 	return (struct sample){
-	    .usage = used / had,
-	    .demand = (used + throttled) / had,
-	    .throttled =
-		used + throttled > 0 ? throttled / (used + throttled) : 0,
+	    .usage =
+		growth(before->cpu_usage_ns, after->cpu_usage_ns) / 1e9 / had,
+	    .throttled = !known         ? (double)NAN
+			 : periods <= 0 ? 0
+					: throttled / periods,
 	    .memory = after->memory_error
 			  ? (double)NAN
 			  : (double)after->memory_working_set_bytes /
@@ -438,20 +441,28 @@ compare(const struct cgroup *before, const struct cgroup *after, double elapsed,
 }
 
 static void
+print_value(const char *name, double fraction)
+{
+	if (isnan(fraction))
+		printf("%s=unknown ", name);
+	else
+		printf("%s=%.2f ", name, fraction);
+}
+
+static void
 show(const struct sample *sample, bool terminal, bool colours, bool first)
 {
 	if (!terminal) {
-		printf("usage=%.2f demand=%.2f throttled=%.2f memory=%.2f "
-		       "left=%.0fs\n",
-		    sample->usage, sample->demand, sample->throttled,
-		    sample->memory, sample->left);
+		print_value("usage", sample->usage);
+		print_value("throttled", sample->throttled);
+		print_value("memory", sample->memory);
+		printf("left=%.0fs\n", sample->left);
 		fflush(stdout);
 		return;
 	}
 	if (!first)
-		fputs("\033[5A", stdout);
+		fputs("\033[4A", stdout);
 	print_bar("usage", sample->usage, "\033[32m", colours);
-	print_bar("demand", sample->demand, "\033[33m", colours);
 	print_bar("throttled", sample->throttled, "\033[31m", colours);
 	print_bar("memory", sample->memory, "\033[36m", colours);
 	printf("  %.0f s left; Ctrl-C stops it\033[K\n", sample->left);

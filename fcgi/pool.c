@@ -267,16 +267,22 @@ static void
 sample_cpu(struct store_state *state, const struct cgroup *before,
     const struct cgroup *after, double elapsed)
 {
-	bool known = !before->cpu_error && !after->cpu_error;
 	int64_t used = growth(before->cpu_usage_ns, after->cpu_usage_ns);
 	int64_t throttled =
 	    growth(before->cpu_throttled_ns, after->cpu_throttled_ns);
+	int64_t periods = growth(before->cpu_periods, after->cpu_periods);
+	int64_t throttled_periods =
+	    growth(before->cpu_throttled_periods, after->cpu_throttled_periods);
+	bool known = !before->cpu_error && !after->cpu_error && used >= 0 &&
+		     throttled >= 0 && periods >= 0 && throttled_periods >= 0;
 
-	state->cpu_usage =
-	    known && used >= 0 ? (int64_t)((double)used / elapsed) : -1;
-	state->cpu_throttled = known && throttled >= 0
-				   ? (int64_t)((double)throttled / elapsed)
-				   : -1;
+	state->cpu_usage = known ? (int64_t)((double)used / elapsed) : -1;
+	state->cpu_throttled =
+	    known ? (int64_t)((double)throttled / elapsed) : -1;
+	state->cpu_throttled_share = !known ? -1
+				     : periods
+					 ? 1000 * throttled_periods / periods
+					 : 0;
 }
 
 /* Once a second: the rates that /live tells. */
@@ -301,7 +307,7 @@ sample(struct pool *pool, int64_t now)
 			      1000 / elapsed);
 		sample_cpu(state, &before, &pool->sampled_cgroup, elapsed);
 	} else {
-		state->cpu_usage = state->cpu_throttled = -1; /* not yet */
+		state->cpu_usage = -1; /* not yet */
 	}
 	pool->sampled_at = now;
 	pool->sampled_requests = requests;
@@ -507,6 +513,7 @@ forget_predecessor(const struct pool *pool)
 	state->request_rate = 0;
 	state->cpu_usage = -1;
 	state->cpu_throttled = -1;
+	state->cpu_throttled_share = -1;
 }
 
 int

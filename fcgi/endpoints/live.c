@@ -119,11 +119,12 @@ static struct json_object *
 describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
 {
 	static const char *const limit[] = {"limit_cores", "limited", NULL};
-	static const char *const rates[] = {
-	    "usage_cores", "demand_cores", "throttled_share", NULL};
+	static const char *const rates[] = {"usage_cores", "demand_cores",
+	    "throttled_cores", "throttled_share", NULL};
 	struct json_object *cpu = json_object_new_object();
 	double usage = (double)master->cpu_usage / 1e9;
 	double throttled = (double)master->cpu_throttled / 1e9;
+	double share = (double)master->cpu_throttled_share / 1000;
 
 	if (cgroup->cpu_error) {
 		add_nulls(cpu, limit);
@@ -131,14 +132,18 @@ describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
 		add_double(cpu, "limit_cores", cgroup->cpu_limit_cores);
 		add_bool(cpu, "limited", cgroup->cpu_limited);
 	}
-	if (master->cpu_usage < 0 || master->cpu_throttled < 0) {
+	if (master->cpu_usage < 0) {
 		add_nulls(cpu, rates);
 		return cpu;
 	}
 	add_double(cpu, "usage_cores", usage);
-	add_double(cpu, "demand_cores", usage + throttled);
-	add_double(cpu, "throttled_share",
-	    usage + throttled > 0 ? throttled / (usage + throttled) : 0);
+	/* How much a throttled container wants, nothing tells. */
+	if (share > 0 || throttled > 0)
+		json_object_object_add(cpu, "demand_cores", NULL);
+	else
+		add_double(cpu, "demand_cores", usage);
+	add_double(cpu, "throttled_cores", throttled);
+	add_double(cpu, "throttled_share", share);
 	return cpu;
 }
 

@@ -362,8 +362,8 @@ static const struct family cgroup_cpu_families[] = {
 	"CPU quota periods in which the quota ran out.",
 	write_cpu_throttled_periods, 0, 0},
     {"cgroup_cpu_throttled_seconds", COUNTER, "seconds",
-	"Time for which run queues were throttled.", write_cpu_throttled_ns, 0,
-	0},
+	"Time for which run queues were throttled, added up over the CPUs.",
+	write_cpu_throttled_ns, 0, 0},
 };
 
 static const struct family cgroup_memory_families[] = {

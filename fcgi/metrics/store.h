@@ -60,8 +60,9 @@ struct store_state {
 	_Atomic int64_t started;        /* the master's: CLOCK_BOOTTIME ns */
 	_Atomic int64_t request_rate;   /* the master's: in 1/1000 a second, */
 	_Atomic int64_t cpu_usage;      /* in ns a second; -1: not known, */
-	_Atomic int64_t cpu_throttled;  /* in ns a second; -1: not known */
-	char request_id[40];            /* of the request that runs */
+	_Atomic int64_t cpu_throttled;  /* in ns a second, over all CPUs, */
+	_Atomic int64_t cpu_throttled_share; /* periods of 1,000, as above */
+	char request_id[40];                 /* of the request that runs */
 	char path[64];
 };
 

@@ -58,7 +58,7 @@ def accepted(answer):
 def cpu_over_limit(stack, report):
     limited(stack)
     prove(stack, "ContainerCPUOverLimit", lambda: accepted(stack.request("/riseload?seconds=600&load=1.5", "POST")),
-          lambda: accepted(stack.request("/riseload", "DELETE")), report, "critical", r"wants up to \d{3}(\.\d+)?% of its CPU limit")
+          lambda: accepted(stack.request("/riseload", "DELETE")), report, "critical", r"uses (9\d|10\d)(\.\d+)?% of its CPU limit and was throttled in \d+(\.\d+)?% of the last periods")
 
 
 def cpu_near_limit(stack, report):

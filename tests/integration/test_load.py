@@ -41,6 +41,20 @@ def idle_seconds():
         return int(stat.readline().split()[4]) / os.sysconf("SC_CLK_TCK")
 
 
+def test_a_load_over_the_limit_is_shown_with_true_figures_and_no_demand():
+    """Four threads are throttled for more time than passes: nothing that is made of that time is shown."""
+    with Cgroup(cpu=0.2) as cgroup:
+        run = run_program("load", "--cpu", "1.5", "--threads", "4", "--seconds", "3.5", preexec_fn=cgroup.enter)
+        assert run.returncode == 0, run.stderr
+    lines = [dict(part.split("=") for part in line.split()) for line in run.stdout.splitlines()[1:]]
+    assert lines
+    for line in lines:
+        assert set(line) == {"usage", "throttled", "memory", "left"}
+        assert float(line["usage"]) < 1.25 and float(line["throttled"]) <= 1
+    # A machine that others fill gives less than the limit, so that nothing is throttled.
+    assert float(lines[-1]["throttled"]) > 0 or float(lines[-1]["usage"]) < 0.95
+
+
 @pytest.mark.parametrize("limit", [0.2, 1.0, None])
 @pytest.mark.parametrize("asked", [0.5, 0.9, 1.5])
 def test_load_is_what_was_asked_for_up_to_the_limit(limit, asked):

@@ -32,7 +32,7 @@ def alert(name, number=1, resolved=False, **labels):
     def filled(text):
         text = re.sub(r"{{ \$labels\.(\w+) }}", lambda m: labels.get(m.group(1), ""), text)
         text = re.sub(r"{{ \$value \| humanizePercentage }}", "100%", text)
-        text = re.sub(r" ?{{- with [^}]*{[^}]*}[^}]*}}(.*?){{- end }}", r"\1", text)  # the query has its answer
+        text = re.sub(r" ?{{- with [^}]*{[^}]*}[^}]*}}(.*?) ?{{- end }}", r"\1", text)  # the query has its answer
         text = text.replace("{{ . | first | value | humanizePercentage }}", "97%")
         return re.sub(r"{{ \$value[^}]*}}", "3", text)
     now = datetime.datetime.now(datetime.timezone.utc)

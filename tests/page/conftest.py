@@ -139,7 +139,7 @@ def made_up_live():
         "requests": {name: 0 for name in "root health ready bye version live riseload status delay crash hang other".split()},
         "requests_total": 0, "errors_total": 0, "requests_per_second": 0.0,
         "durations": [[0.001, 0], [0.01, 0], [0.1, 0], [None, 0]],
-        "cpu": {"limit_cores": 0.2, "limited": True, "usage_cores": 0.01, "demand_cores": 0.01, "throttled_share": 0.0},
+        "cpu": {"limit_cores": 0.2, "limited": True, "usage_cores": 0.01, "demand_cores": 0.01, "throttled_cores": 0.0, "throttled_share": 0.0},
         "memory": {"limit_bytes": 256 << 20, "limited": True, "usage_bytes": 9 << 20, "working_set_bytes": 8 << 20},
         "exercise": True, "load_active": False,
     }

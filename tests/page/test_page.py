@@ -88,6 +88,7 @@ def test_the_alarms_of_the_page_are_those_of_prometheus(service):
         alert = alerts[rule["alert"]]
         needs = re.findall(r"container:(\w+):ratio > ([\d.]+)", alert["expr"])
         assert rule["needs"] == [[name, float(value)] for name, value in needs], rule["alert"]
+        assert rule.get("throttled", False) == ("container:cpu_throttled_cores" in alert["expr"]), rule["alert"]
         assert "%ds" % rule["for"] == alert["for"]
         assert "%ds" % rule["keep"] == alert.get("keep_firing_for", "0s")
         assert rule["severity"] == alert["labels"]["severity"]
@@ -224,23 +225,58 @@ def test_load_over_the_limit_would_fire_after_its_time_and_hold_the_lesser_alarm
     page = open_page(stand.url)
     wait_for(page.is_live, what="the first figures")
     assert state(page, "ContainerCPUOverLimit") == "quiet"
-    stand.set("cpu", usage_cores=0.2, demand_cores=0.5, throttled_share=0.6)
+    stand.set("cpu", usage_cores=0.2, demand_cores=None, throttled_cores=0.3, throttled_share=0.97)
     begun = stand.live["time"]
     wait_for(lambda: state(page, "ContainerCPUOverLimit").startswith("true, fires in"), 30, "the rule to be true")
-    # The average over 45 s passes 0.9 of the limit after 40 of them.
+    # The average over 45 s passes 0.95 of the limit after 40 of them.
     assert stand.live["time"] - begun >= 40
     wait_for(lambda: state(page, "ContainerCPUOverLimit") == "would fire: critical", 30, "the alarm")
     assert stand.live["time"] - begun >= 60
     assert "ContainerCPUOverLimit: would fire: critical" in page.text("#alarm-news")
     wait_for(lambda: state(page, "ContainerCPUNearLimit") == "fires, said by the one above", 30, "the lesser alarm")
-    stand.set("cpu", usage_cores=0.01, demand_cores=0.01, throttled_share=0.0)
+    stand.set("cpu", usage_cores=0.01, demand_cores=0.01, throttled_cores=0.0, throttled_share=0.0)
     wait_for(lambda: state(page, "ContainerCPUOverLimit") == "quiet", 30, "the end of the alarm")
 
 
-def test_demand_alone_fires_nothing(open_page, stand):
-    stand.set("cpu", usage_cores=0.17, demand_cores=0.3, throttled_share=0.4)
+def test_a_throttled_container_is_said_to_want_more_and_no_number_is_made_up(open_page, stand):
+    """Four threads are throttled for more time than passes: added to the usage it is no demand."""
+    stand.set("cpu", usage_cores=0.2, demand_cores=None, throttled_cores=1.76, throttled_share=0.97)
     page = open_page(stand.url)
-    wait_for(lambda: page.text("#cpu-headline") == "Wants 150\u00a0% of its limit, gets 85\u00a0%, and is throttled.", what="the headline")
+    wait_for(lambda: page.text("#cpu-headline") == "Uses 100\u00a0% of its limit, wants more, and is throttled in 97\u00a0% of the periods.",
+             what="the headline")
+    wait_for(lambda: state(page, "ContainerCPUOverLimit") == "would fire: critical", 30, "the alarm")
+    shown = [int(number) for number in re.findall(r"(\d+)\u00a0%", page.text("main"))]
+    assert max(shown) == 100, shown
+    assert page.errors() == []
+
+
+def test_figures_that_cannot_be_read_are_shown_as_none(open_page, stand):
+    stand.set("cpu", **dict.fromkeys(stand.live["cpu"]))
+    stand.set("memory", **dict.fromkeys(stand.live["memory"]))
+    page = open_page(stand.url)
+    wait_for(lambda: page.text("#cpu-headline") == "The usage is not known.", what="the headline")
+    assert {page.text(selector) for selector in ("#usage-value", "#limit-value", "#throttled", "#memory")} == {"–"}
+    assert not page.run("return document.getElementById('usage-line').getAttribute('d')")
+    assert all(state(page, alert) == "quiet" for alert in ("ContainerCPUOverLimit", "ContainerMemoryOverLimit"))
+    stand.live.update(made_up_live(), time=stand.live["time"])
+    wait_for(lambda: page.text("#usage-value") == "0.01 cores", what="the figures to come back")
+    assert page.errors() == []
+
+
+def test_a_wall_clock_that_is_set_back_does_not_stop_the_page(open_page, stand):
+    page = open_page(stand.url)
+    wait_for(page.is_live, what="the first figures")
+    stand.live["time"] -= 3600
+    stand.live["requests"]["root"] = 7
+    wait_for(lambda: page.count("root") == 7, what="the new count")
+    assert page.errors() == []
+
+
+def test_throttling_below_the_limit_fires_nothing_but_near(open_page, stand):
+    stand.set("cpu", usage_cores=0.17, demand_cores=None, throttled_cores=0.13, throttled_share=0.4)
+    page = open_page(stand.url)
+    wait_for(lambda: page.text("#cpu-headline") == "Uses 85\u00a0% of its limit and is throttled in 40\u00a0% of the periods.",
+             what="the headline")
     wait_for(lambda: state(page, "ContainerCPUNearLimit") == "would fire: high", 30, "the lesser alarm")
     assert state(page, "ContainerCPUOverLimit") == "quiet"
 
@@ -252,7 +288,7 @@ def test_memory_close_to_the_limit_would_fire(open_page, stand):
 
 
 def test_without_a_limit_it_says_why_the_alarm_is_silent(open_page, stand):
-    stand.set("cpu", limited=False, limit_cores=2.0, usage_cores=2.0, demand_cores=2.0)
+    stand.set("cpu", limited=False, limit_cores=2.0, usage_cores=2.0, demand_cores=2.0, throttled_cores=0.0)
     page = open_page(stand.url)
     wait_for(lambda: "No limit is set here" in page.text("#cpu-note"), what="the note")
     wait_for(lambda: state(page, "ContainerCPUNearLimit").startswith("would fire"), 30, "the lesser alarm")
@@ -297,7 +333,7 @@ return poor;
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(open_page, stand, scheme):
-    stand.set("cpu", usage_cores=0.2, demand_cores=0.5)
+    stand.set("cpu", usage_cores=0.2, demand_cores=None, throttled_cores=0.3, throttled_share=0.97)
     page = open_page(stand.url, scheme=scheme)
     wait_for(lambda: state(page, "ContainerCPUOverLimit").startswith("would fire"), 30, "the alarm, which has a colour")
     assert page.run(CONTRAST) == []

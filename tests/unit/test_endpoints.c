@@ -106,7 +106,8 @@ field(const char *name)
 	while ((part = strsep(&rest, ".")))
 		if (!json_object_object_get_ex(value, part, &value))
 			fail_msg("no %s in %s", name, response.body);
-	snprintf(text, sizeof(text), "%s", json_object_get_string(value));
+	snprintf(text, sizeof(text), "%s",
+	    value ? json_object_get_string(value) : "null");
 	json_object_put(body);
 	return text;
 }
@@ -425,6 +426,39 @@ live_tells_what_has_been_counted(void **state)
 	    strncmp(response.headers, "Cache-Control: no-store", 23), 0);
 }
 
+static void
+live_tells_no_demand_while_the_container_is_throttled(void **state)
+{
+	struct store_state *master = store_state(&store, STORE_MASTER);
+
+	(void)state;
+	master->cpu_usage = 250000000;
+	assert_int_equal(get("/live"), 200);
+	assert_string_equal(field("cpu.usage_cores"), "0.25");
+	assert_string_equal(field("cpu.demand_cores"), "0.25");
+	assert_string_equal(field("cpu.throttled_share"), "0.0");
+	/* Four threads: more time than has passed, in nearly each period. */
+	master->cpu_throttled = 1750000000;
+	master->cpu_throttled_share = 875;
+	get("/live");
+	assert_string_equal(field("cpu.usage_cores"), "0.25");
+	assert_string_equal(field("cpu.demand_cores"), "null");
+	assert_string_equal(field("cpu.throttled_cores"), "1.75");
+	assert_string_equal(field("cpu.throttled_share"), "0.875");
+}
+
+static void
+a_rate_that_is_not_known_is_null_in_live(void **state)
+{
+	(void)state;
+	store_state(&store, STORE_MASTER)->cpu_usage = -1;
+	get("/live");
+	assert_string_equal(field("cpu.usage_cores"), "null");
+	assert_string_equal(field("cpu.demand_cores"), "null");
+	assert_string_equal(field("cpu.throttled_cores"), "null");
+	assert_string_equal(field("cpu.throttled_share"), "null");
+}
+
 /* --- the observer
  * ---------------------------------------------------------------------- */
 
@@ -481,6 +515,8 @@ main(void)
 	    TEST(a_load_that_cannot_be_asked_for_is_a_503_and_none_is_active),
 	    TEST(crash_aborts_its_process_and_hang_never_answers),
 	    TEST(live_tells_what_has_been_counted),
+	    TEST(live_tells_no_demand_while_the_container_is_throttled),
+	    TEST(a_rate_that_is_not_known_is_null_in_live),
 	    TEST(the_observer_renders_the_metrics_as_asked),
 	    TEST(the_observer_serves_nothing_else),
 	};

@@ -47,11 +47,16 @@ function element(name, attributes, ...children) {
 
 // --- words for numbers ------------------------------------------------------
 
-const percent = (ratio) => `${Math.round(100 * ratio)}\u00a0%`;
-const cores = (value) => `${value.toFixed(2)} cores`;
+// null: the service could not read it.
+const percent = (ratio) => ratio === null ? '–' : `${Math.round(100 * ratio)}\u00a0%`;
+const cores = (value) => value === null ? '–' : `${value.toFixed(2)} cores`;
+const share = (part, whole) => part === null || whole === null ? null : part / whole;
 const count = (value) => value.toLocaleString('en-GB', value < 1e7 ? {} : {notation: 'compact', maximumFractionDigits: 1});
 
 function bytes(value) {
+  if (value === null) {
+    return '–';
+  }
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let unit = 0;
   while (value >= 1024 && unit < units.length - 1) {
@@ -91,25 +96,30 @@ function before(seconds) {
 }
 
 // Over a range as Prometheus' rate() sees it. What was before this page opened
-// is taken to be as the first sample.
+// is taken to be as the first sample; what is not known is passed over.
 function average(seconds, value) {
   const now = samples.at(-1).time;
   let sum = 0;
   let from = now - seconds;
   for (const sample of samples) {
     if (sample.time > from) {
-      sum += value(sample) * (sample.time - from);
+      sum += (value(sample) || 0) * (sample.time - from);
       from = sample.time;
     }
   }
   return sum / seconds;
 }
 
+const usageOf = ({cpu}) => share(cpu.usage_cores, cpu.limit_cores);
+const throttledOf = ({cpu}) => share(cpu.throttled_cores, cpu.limit_cores);
+
 const RATIOS = {
-  cpu_usage: () => average(RULE_SECONDS, (s) => s.cpu.usage_cores / s.cpu.limit_cores),
-  cpu_demand: () => average(RULE_SECONDS, (s) => s.cpu.demand_cores / s.cpu.limit_cores),
-  memory_working_set: () => samples.at(-1).memory.working_set_bytes / samples.at(-1).memory.limit_bytes,
+  cpu_usage: () => average(RULE_SECONDS, usageOf),
+  memory_working_set: () => share(samples.at(-1).memory.working_set_bytes, samples.at(-1).memory.limit_bytes),
 };
+
+// More was wanted than the limit gives. How much more, nothing says.
+const wantsMore = () => RATIOS.cpu_usage() + average(RULE_SECONDS, throttledOf) > 1;
 
 function rateOf(routes) {
   const now = samples.at(-1);
@@ -138,7 +148,7 @@ function quantile(share) {
 
 // --- alarms -----------------------------------------------------------------
 
-const WORDS = {cpu_usage: 'CPU used', cpu_demand: 'CPU wanted', memory_working_set: 'memory used'};
+const WORDS = {cpu_usage: 'CPU used', memory_working_set: 'memory used'};
 
 for (const rule of rules) {
   rule.meters = rule.needs.map(([what, threshold]) => {
@@ -153,12 +163,16 @@ for (const rule of rules) {
   rule.item = element('li', {}, element('div', {class: 'name'},
     element('a', {href: `${RUNBOOKS}${rule.alert}.md`, rel: 'noreferrer'}, rule.alert), rule.state),
   ...rule.meters.map((meter) => meter.line));
+  if (rule.throttled) {
+    rule.more = element('div', {class: 'small'});
+    rule.item.append(rule.more);
+  }
   $('alarms').append(rule.item);
 }
 
 // true since, still firing until: as Prometheus keeps them.
 function follow(rule, now) {
-  const holds = rule.meters.every(({what, threshold}) => RATIOS[what]() > threshold);
+  const holds = rule.meters.every(({what, threshold}) => RATIOS[what]() > threshold) && (!rule.throttled || wantsMore());
   if (holds) {
     rule.since = rule.since || now;
     rule.fires = rule.fires || now - rule.since >= rule.for;
@@ -190,11 +204,13 @@ function drawAlarms() {
   for (const rule of rules) {
     for (const {what, threshold, text, bar, tick, meter} of rule.meters) {
       const ratio = RATIOS[what]();
-      const scale = what === 'cpu_demand' ? 2 : 1;
       text.textContent = `${WORDS[what]} ${percent(ratio)}`;
-      bar.style.width = `${Math.min(100, 100 * ratio / scale)}%`;
-      tick.style.left = `${100 * threshold / scale}%`;
+      bar.style.width = `${Math.min(100, 100 * ratio)}%`;
+      tick.style.left = `${100 * threshold}%`;
       meter.classList.toggle('over', ratio > threshold);
+    }
+    if (rule.throttled) {
+      rule.more.textContent = wantsMore() ? 'and wants more: throttled' : 'and wants no more';
     }
     follow(rule, now);
   }
@@ -215,17 +231,14 @@ function drawAlarms() {
 
 function drawCurve() {
   const now = samples.at(-1);
-  const demand = samples.map((sample) => sample.cpu.demand_cores / sample.cpu.limit_cores);
-  const top = Math.min(8, Math.max(1.25, Math.ceil(1.1 * Math.max(...demand) * 4) / 4));
+  const known = samples.filter((sample) => usageOf(sample) !== null);
+  const top = 1.25;
   const x = (sample) => (1000 * (1 - (now.time - sample.time) / HISTORY_SECONDS)).toFixed(1);
   const y = (ratio) => (200 * (1 - Math.min(1, ratio / top))).toFixed(1);
-  const line = (value) => samples.map((sample, i) => `${i ? 'L' : 'M'}${x(sample)} ${y(value(sample))}`).join('');
-  const usage = line((sample) => sample.cpu.usage_cores / sample.cpu.limit_cores);
+  const usage = known.map((sample, i) => `${i ? 'L' : 'M'}${x(sample)} ${y(usageOf(sample))}`).join('');
 
   $('usage-line').setAttribute('d', usage);
-  $('usage-area').setAttribute('d', `${usage}L1000 200L${x(samples[0])} 200Z`);
-  $('demand-line').setAttribute('d', line((sample) => sample.cpu.demand_cores / sample.cpu.limit_cores));
-  $('near-mark').hidden = top > 2; // it would stand on the limit's
+  $('usage-area').setAttribute('d', usage && `${usage}L${x(known.at(-1))} 200L${x(known[0])} 200Z`);
   for (const [name, ratio] of [['limit', 1], ['near', 0.8]]) {
     $(`${name}-line`).setAttribute('y1', y(ratio));
     $(`${name}-line`).setAttribute('y2', y(ratio));
@@ -234,17 +247,19 @@ function drawCurve() {
 }
 
 function drawCpu() {
-  const {limit_cores: limit, limited, usage_cores: usage, demand_cores: demand, throttled_share: throttled} = samples.at(-1).cpu;
-  put('cpu-headline', throttled > 0.02
-    ? `Wants ${percent(demand / limit)} of its limit, gets ${percent(usage / limit)}, and is throttled.`
-    : `Uses ${percent(usage / limit)} of its limit and gets all that it wants.`);
+  const {limit_cores: limit, limited, usage_cores: usage, throttled_share: throttled} = samples.at(-1).cpu;
+  const used = share(usage, limit);
+  put('cpu-headline', used === null
+    ? 'The usage is not known.'
+    : throttled > 0.02
+      ? `Uses ${percent(used)} of its limit${used > 0.95 ? ', wants more,' : ''} and is throttled in ${percent(throttled)} of the periods.`
+      : `Uses ${percent(used)} of its limit and gets all that it wants.`);
   put('usage-value', cores(usage));
-  put('demand-value', cores(demand));
   put('limit-value', cores(limit));
-  put('limit-mark', limited ? 'limit' : 'all CPUs');
-  put('cpu-note', limited
-    ? 'Usage cannot pass the limit: the kernel throttles. Demand is usage and throttled time, an upper bound where many threads wait.'
-    : 'No limit is set here, so nothing is throttled and demand cannot pass it. In a container, or with “make stack”, it can.');
+  put('limit-mark', limited === false ? 'all CPUs' : 'limit');
+  put('cpu-note', limited !== false
+    ? 'Usage cannot pass the limit: the kernel throttles. In a throttled period the container wanted at least its limit; how much more, nothing says.'
+    : 'No limit is set here, so nothing is throttled. In a container, or with “make stack”, it can be.');
 }
 
 // --- figures ----------------------------------------------------------------
@@ -262,7 +277,7 @@ function drawFigures() {
   put('workers-note', workers.stopped ? `${workers.stopped} stopped` : `${workers.connections} connections kept`);
   put('throttled', percent(live.cpu.throttled_share));
   put('memory', bytes(memory.working_set_bytes));
-  put('memory-note', `of ${bytes(memory.limit_bytes)}${memory.limited ? '' : ', the machine’s'}`);
+  put('memory-note', `of ${bytes(memory.limit_bytes)}${memory.limited === false ? ', the machine’s' : ''}`);
   put('starts', count(live.starts));
   put('uptime', `up for ${span(live.uptime_seconds)}`);
 }
@@ -380,11 +395,12 @@ function connected(name, words) {
 
 function take(live) {
   const last = samples.at(-1);
-  if (last && live.time <= last.time) {
+  if (last && live.time === last.time) {
     return;
   }
-  // A counter file begun afresh: differences to what was before mean nothing.
-  if (last && live.requests_total < last.requests_total) {
+  // A counter file begun afresh, or a clock that was set back: differences to
+  // what was before mean nothing.
+  if (last && (live.requests_total < last.requests_total || live.time < last.time)) {
     samples.length = 0;
   }
   samples.push(live);
