@@ -229,15 +229,15 @@ a_gauge_that_went_down_is_not_raised(void **state)
 	struct store copy;
 
 	(void)state;
-	count(&store, STORE_MASTER, CATALOG_LOAD_ACTIVE, 1);
+	count(&store, STORE_MASTER, CATALOG_GATEWAY_LOG, 1);
 	copy = snapshot_of(&store);
-	store_cells(&store, STORE_MASTER)[CATALOG_LOAD_ACTIVE] = 0;
+	store_cells(&store, STORE_MASTER)[CATALOG_GATEWAY_LOG] = 0;
 	assert_false(
 	    store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT));
-	assert_int_equal(store_sum(&store, CATALOG_LOAD_ACTIVE), 0);
+	assert_int_equal(store_sum(&store, CATALOG_GATEWAY_LOG), 0);
 	cut(&store, 0);
 	store_snapshot_restore(&store, &copy, 0);
-	assert_int_equal(store_sum(&store, CATALOG_LOAD_ACTIVE), 1);
+	assert_int_equal(store_sum(&store, CATALOG_GATEWAY_LOG), 1);
 	close_both(&store, &copy);
 }
 
