@@ -146,7 +146,7 @@ load_parse_memory(struct load *load, const char *text,
     const struct cgroup *cgroup, char *problem, size_t size)
 {
 	const char *suffix;
-	double number;
+	double number = 0;
 	double bytes = 0;
 	bool is_share;
 

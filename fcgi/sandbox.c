@@ -79,9 +79,29 @@ sandbox_enter(const struct store *store, int writable_fd)
 
 #else
 
+/* Allow a call whose arguments are equal to these. */
+static int
+allow_if(scmp_filter_ctx filter, int call, unsigned count,
+    const struct scmp_arg_cmp *arguments)
+{
+	return seccomp_rule_add_array(
+	    filter, SCMP_ACT_ALLOW, call, count, arguments);
+}
+
 static int
 add_rules(scmp_filter_ctx filter, const struct store *store, int writable_fd)
 {
+	const scmp_datum_t store_fd = (scmp_datum_t)store->fd;
+	const scmp_datum_t size = store->map_size;
+	const struct scmp_arg_cmp self[] = {
+	    {0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0}};
+	const struct scmp_arg_cmp writable[] = {
+	    {0, SCMP_CMP_EQ, (scmp_datum_t)writable_fd, 0}};
+	const struct scmp_arg_cmp reserve[] = {{0, SCMP_CMP_EQ, store_fd, 0},
+	    {1, SCMP_CMP_EQ, 0, 0}, {2, SCMP_CMP_EQ, 0, 0},
+	    {3, SCMP_CMP_EQ, size, 0}};
+	const struct scmp_arg_cmp resize[] = {
+	    {0, SCMP_CMP_EQ, store_fd, 0}, {1, SCMP_CMP_EQ, size, 0}};
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
@@ -96,23 +116,14 @@ add_rules(scmp_filter_ctx filter, const struct store *store, int writable_fd)
 	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	/* For abort(); a signal to another process is not ours to send. */
-	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	if (writable_fd >= 0)
-		error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW,
-			     SCMP_SYS(fallocate), 1,
-			     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable_fd)) |
-			 seccomp_rule_add(filter, SCMP_ACT_ALLOW,
-			     SCMP_SYS(ftruncate), 1,
-			     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable_fd));
+	error |= allow_if(filter, SCMP_SYS(tgkill), 1, self);
+	if (writable_fd >= 0) {
+		error |= allow_if(filter, SCMP_SYS(fallocate), 1, writable);
+		error |= allow_if(filter, SCMP_SYS(ftruncate), 1, writable);
+	}
 	/* A truncated counter file: its own size again, and no other. */
-	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fallocate),
-	    4, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)store->fd),
-	    SCMP_A1(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0),
-	    SCMP_A3(SCMP_CMP_EQ, store->map_size));
-	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ftruncate),
-	    2, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)store->fd),
-	    SCMP_A1(SCMP_CMP_EQ, store->map_size));
+	error |= allow_if(filter, SCMP_SYS(fallocate), 4, reserve);
+	error |= allow_if(filter, SCMP_SYS(ftruncate), 2, resize);
 	return error ? -EINVAL : 0;
 }
 

@@ -237,6 +237,7 @@ find_memory_limit(
 
 static int
 read_v2_memory(
+    /* NOLINTNEXTLINE(readability-non-const-parameter): a field writes it */
     const struct hierarchy *h, struct cgroup *cgroup, uint64_t *inactive)
 {
 	const struct hierarchy_field stat = {"inactive_file", inactive, false};
@@ -259,6 +260,7 @@ read_v2_memory(
 
 static int
 read_v1_memory(
+    /* NOLINTNEXTLINE(readability-non-const-parameter): a field writes it */
     const struct hierarchy *h, struct cgroup *cgroup, uint64_t *inactive)
 {
 	const struct hierarchy_field stat = {

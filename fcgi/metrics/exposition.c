@@ -412,8 +412,8 @@ write_family(const struct family *family)
 }
 
 #define WRITE_FAMILIES(families)                                               \
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)    \
-	write_family(&families[i])
+	for (size_t i = 0; i < sizeof(families) / sizeof((families)[0]); i++)  \
+	write_family(&(families)[i])
 
 static void
 write_families(void)

@@ -164,6 +164,7 @@ hierarchy_read_text(
 	int error = 0;
 
 	snprintf(path, sizeof(path), "%s%s/%s", h->mount, h->path, file);
+	text[0] = '\0';
 	in = fopen(path, "re");
 	if (!in)
 		return -errno;
