@@ -6,8 +6,9 @@
  *   accept; ipcFd is set by us, with keepConnection = 1, without which the
  *   FCGX_Finish_r() inside FCGX_Accept_r() would close it.
  * - FCGX_Accept_r() blocks on half a request, and blocking descriptors are all
- *   it can do. So the request is received here, frame.c judges it, and libfcgi
- *   gets it, whole, through __wrap_OS_Read(): it never reads the socket.
+ *   it can do. So the request is received here, frame.c judges its records, and
+ *   libfcgi gets them, whole and without what is between them, through
+ *   __wrap_OS_Read(): it never reads the socket.
  */
 #include "connection.h"
 
@@ -21,11 +22,15 @@
 #include "clock.h"
 #include "frame.h"
 #include "log.h"
+#include "management.h"
 
 enum { SEND_TIMEOUT_SECONDS = 5 };
 
 /* What came on the connection being read; one at a time. */
-static unsigned char received[CONNECTION_REQUEST_MAX];
+static unsigned char received[FRAME_REQUEST_MAX];
+
+/* What FCGI_MAX_CONNS is here. */
+static unsigned connections_allowed;
 
 /* The whole request that libfcgi is reading, and how much of it is left. */
 static struct {
@@ -87,8 +92,9 @@ __wrap_OS_IpcClose(int fd, int shutdown)
 }
 
 int
-connection_init(void)
+connection_init(unsigned connections_max)
 {
+	connections_allowed = connections_max;
 	return FCGX_Init() == 0 ? 0 : -ENOMEM;
 }
 
@@ -133,7 +139,7 @@ read_body(struct connection *connection)
 	unsigned long size = length ? strtoul(length, NULL, 10) : 0;
 	char rest[512];
 
-	if (size > 0 && size <= CONNECTION_REQUEST_MAX) {
+	if (size > 0 && size <= FRAME_REQUEST_MAX) {
 		connection->body = malloc(size + 1);
 		if (!connection->body)
 			return -ENOMEM;
@@ -193,41 +199,152 @@ forget_partial(struct connection *connection)
 	free(connection->partial);
 	connection->partial = NULL;
 	connection->partial_length = 0;
+	connection->judged = 0;
+	connection->frame = (struct frame){0};
+}
+
+static void
+log_closed(const char *problem)
+{
+	log_text(LOG_WARNING, "connection closed: %s", problem);
+}
+
+/* Answer a record that is no part of a request. Returns what is wrong. */
+static const char *
+answer(const struct connection *connection, const unsigned char *record)
+{
+	unsigned char bytes[MANAGEMENT_ANSWER_MAX];
+	size_t size = management_answer(record, connections_allowed, bytes);
+
+	if (size == 0)
+		return "GET_VALUES has a length that lies";
+	if (send(connection->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+	    (ssize_t)size)
+		return "the peer does not take an answer";
+	return NULL;
+}
+
+/* Whether a BEGIN_REQUEST asks for a connection that is closed behind it. */
+static bool
+ends_connection(const unsigned char *begin)
+{
+	return begin[1] == FRAME_BEGIN_REQUEST &&
+	       !(begin[FRAME_HEADER_SIZE + 2] & FRAME_KEEP_CONN);
+}
+
+/* How far the bytes received have been looked at. */
+struct progress {
+	size_t kept; /* the request's whole records, without padding */
+	size_t at;   /* behind them, and behind what was taken out */
+	size_t size; /* of all */
+};
+
+/* libfcgi takes padding of an empty record for the next one: leave it out. */
+static void
+keep_record(struct progress *progress, size_t length)
+{
+	unsigned char *record = received + progress->kept;
+
+	if (record != received + progress->at)
+		memmove(record, received + progress->at, length);
+	record[6] = 0;
+	progress->kept += length;
+}
+
+/*
+ * Take in the next record. Returns what frame.c says of it; FRAME_INVALID also
+ * where the connection ends by it: frame.problem says why, NULL where the peer
+ * asked for that.
+ */
+static enum frame_status
+take_record(struct connection *connection, struct progress *progress)
+{
+	const unsigned char *record = received + progress->at;
+	struct frame *frame = &connection->frame;
+	enum frame_state state = frame->state;
+	size_t length;
+	size_t next;
+	enum frame_status status = frame_judge(
+	    frame, record, progress->size - progress->at, &length, &next);
+
+	if (status == FRAME_PARTIAL || status == FRAME_INVALID)
+		return status;
+	if (status == FRAME_PART || status == FRAME_COMPLETE)
+		keep_record(progress, length);
+	if (status == FRAME_ANSWER || status == FRAME_ABORT) {
+		frame->problem = answer(connection, record);
+		/* The flag of a request that is turned away, or aborted. */
+		if (frame->problem ||
+		    (state == FRAME_IDLE && ends_connection(record)) ||
+		    (status == FRAME_ABORT && ends_connection(received)))
+			return FRAME_INVALID;
+	}
+	if (status == FRAME_ABORT)
+		progress->kept = 0;
+	progress->at += next;
+	return status;
+}
+
+/* A whole request is here: libfcgi reads it. */
+static enum connection_status
+accept_whole(struct connection *connection, const struct progress *progress,
+    enum frame_status status)
+{
+	if (progress->at < progress->size) {
+		/* The peer waits for an answer; libfcgi would lose the rest. */
+		log_closed(status == FRAME_INVALID
+			       ? connection->frame.problem
+			       : "half a record follows a request");
+		connection->close_after = true;
+	}
+	forget_partial(connection);
+	whole.at = received;
+	whole.left = progress->kept;
+	return accept_request(connection);
+}
+
+static enum connection_status
+keep_rest(struct connection *connection, const struct progress *progress)
+{
+	size_t rest = progress->size - progress->at;
+
+	if (progress->size == FRAME_REQUEST_MAX) {
+		log_closed("a request over the limit of 128 KiB");
+		return CONNECTION_ENDED;
+	}
+	if (progress->kept + rest == 0) {
+		forget_partial(connection);
+		return CONNECTION_WAITING;
+	}
+	memmove(received + progress->kept, received + progress->at, rest);
+	connection->judged = progress->kept;
+	if (keep_partial(connection, progress->kept + rest) == 0)
+		return CONNECTION_PARTIAL;
+	log_text(LOG_ERROR, "connection closed: out of memory");
+	return CONNECTION_ENDED;
 }
 
 enum connection_status
 connection_read(struct connection *connection)
 {
 	ssize_t size = receive(connection);
-	size_t length;
+	struct progress progress = {
+	    connection->judged, connection->judged, (size_t)size};
+	enum frame_status status;
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return CONNECTION_WAITING;
-	if (size > 0)
-		switch (frame_measure(received, (size_t)size, &length)) {
-		case FRAME_COMPLETE:
-			if (connection->partial)
-				forget_partial(connection);
-			whole.at = received;
-			whole.left = length;
-			/* nginx waits for an answer; libfcgi would lose it. */
-			if (length < (size_t)size)
-				connection->close_after = true;
-			return accept_request(connection);
-		case FRAME_PARTIAL:
-			if (size == CONNECTION_REQUEST_MAX)
-				break;
-			if (keep_partial(connection, (size_t)size) == 0)
-				return CONNECTION_PARTIAL;
-			log_text(LOG_ERROR, "connection closed: out of memory");
-			size = 0;
-			break;
-		case FRAME_INVALID:
-			break;
-		}
-	if (size > 0)
-		log_text(LOG_WARNING,
-		    "connection closed: the peer sent what nginx never sends");
+	if (size <= 0)
+		return CONNECTION_ENDED;
+	do
+		status = take_record(connection, &progress);
+	while (status != FRAME_PARTIAL && status != FRAME_INVALID);
+	if (connection->frame.state == FRAME_ENDED)
+		return accept_whole(connection, &progress, status);
+	if (status == FRAME_PARTIAL)
+		return keep_rest(connection, &progress);
+	if (connection->frame.problem)
+		log_closed(connection->frame.problem);
 	return CONNECTION_ENDED;
 }
 

@@ -7,13 +7,10 @@
 
 #include <fcgiapp.h>
 
-enum {
-	/* The largest request, records and all; nginx allows less (nginx/). */
-	CONNECTION_REQUEST_MAX = 128 << 10,
-};
+#include "frame.h"
 
 enum connection_status {
-	CONNECTION_WAITING, /* nothing has come */
+	CONNECTION_WAITING, /* nothing of a request has come */
 	CONNECTION_PARTIAL, /* a request has begun to come */
 	CONNECTION_REQUEST, /* a request is here, environment and body read */
 	CONNECTION_ENDED    /* by the peer, or by what it sent: to be closed */
@@ -29,12 +26,17 @@ struct connection {
 	bool close_after;
 	char *body; /* of the request at hand; owned, or NULL */
 	size_t body_length;
-	char *partial; /* of a request that has begun to come; owned, or NULL */
+	struct frame frame; /* of a request that has begun to come */
+	char *partial;      /* what has come of it; owned, or NULL */
 	size_t partial_length;
+	size_t judged; /* of that: its whole records */
 };
 
-/* Once per process, before the first connection. Returns 0 or -errno. */
-int connection_init(void);
+/*
+ * Once per process, before the first connection. connections_max: how many the
+ * process serves at once, for who asks (FCGI_MAX_CONNS). Returns 0 or -errno.
+ */
+int connection_init(unsigned connections_max);
 
 /*
  * Take over a connection that was accepted. Returns 0; -EPERM, the fd closed,
@@ -43,7 +45,8 @@ int connection_init(void);
 int connection_open(struct connection *connection, int fd);
 
 /*
- * Look at what has come; never blocks. For CONNECTION_REQUEST the environment
+ * Look at what has come; never blocks. What is no part of a request is answered
+ * (management.h). For CONNECTION_REQUEST the environment
  * is in connection->fcgi.envp and the body in connection->body until
  * connection_respond() or connection_close().
  */

@@ -1,101 +1,155 @@
 /*
- * The guard in front of libfcgi. Only a whole and sound request reaches it, so
- * that it never blocks on a peer that stops halfway, never sees a management
- * record (its answer to GET_VALUES overflows a buffer), and never a length that
- * lies. What is not what nginx sends ends the connection.
+ * The guard in front of libfcgi. Only the records of a whole and sound request
+ * reach it, so that it never blocks on a peer that stops halfway, never sees a
+ * management record (its answer to GET_VALUES overflows a buffer), and never a
+ * length that lies. What breaks the protocol ends the connection.
  */
 #include "frame.h"
 
-#include <stdint.h>
+enum { VERSION = 1, BEGIN_SIZE = 8 };
 
-enum { HEADER_SIZE = 8, BEGIN_SIZE = 8 };
-enum { VERSION = 1, BEGIN_REQUEST = 1, PARAMS = 4, STDIN = 5 };
-enum { RESPONDER = 1 };
-
-static unsigned
-read_16(const unsigned char *bytes)
+unsigned
+frame_read_16(const unsigned char *bytes)
 {
 	return (unsigned)bytes[0] << 8 | bytes[1];
 }
 
-/* A pair's name or value length: one byte, or four with the top bit set. */
-static size_t
-read_length(const unsigned char *bytes, size_t size, size_t *at)
+static enum frame_status
+invalid(struct frame *frame, const char *problem)
 {
-	const unsigned char *p = bytes + *at;
-
-	if (*at >= size)
-		return SIZE_MAX;
-	if (!(p[0] & 0x80)) {
-		*at += 1;
-		return p[0];
-	}
-	if (size - *at < 4)
-		return SIZE_MAX;
-	*at += 4;
-	return (size_t)(p[0] & 0x7f) << 24 | (size_t)p[1] << 16 |
-	       (size_t)p[2] << 8 | p[3];
+	frame->problem = problem;
+	return FRAME_INVALID;
 }
 
-/* Whether the pairs fill the record exactly. */
-static int
-pairs_are_sound(const unsigned char *bytes, size_t size)
+/* A name's or a value's length: one byte, or four with the top bit set. */
+static size_t
+size_of_length(unsigned char first)
 {
-	size_t at = 0;
+	return first & 0x80 ? 4 : 1;
+}
 
-	while (at < size) {
-		size_t name = read_length(bytes, size, &at);
-		size_t value = read_length(bytes, size, &at);
+static size_t
+read_length(const unsigned char *bytes)
+{
+	if (!(bytes[0] & 0x80))
+		return bytes[0];
+	return (size_t)(bytes[0] & 0x7f) << 24 | (size_t)bytes[1] << 16 |
+	       (size_t)bytes[2] << 8 | bytes[3];
+}
 
-		if (name == 0 || name > size || value > size ||
-		    name + value > size - at)
-			return 0;
-		at += name + value;
+/* One byte more of the two lengths that a pair begins with. */
+static const char *
+take_length_byte(struct frame *frame, unsigned char byte)
+{
+	const unsigned char *lengths = frame->lengths;
+	size_t first;
+	size_t name;
+
+	frame->lengths[frame->lengths_count++] = byte;
+	first = size_of_length(lengths[0]);
+	if (frame->lengths_count <= first ||
+	    frame->lengths_count < first + size_of_length(lengths[first]))
+		return NULL;
+	frame->lengths_count = 0;
+	name = read_length(lengths);
+	frame->pair_left = name + read_length(lengths + first);
+	if (name == 0)
+		return "a parameter without a name";
+	if (frame->pair_left > FRAME_REQUEST_MAX)
+		return "a parameter over the limit of 128 KiB";
+	return NULL;
+}
+
+/* The content of one PARAMS record. A pair may go on in the next one. */
+static const char *
+take_params(struct frame *frame, const unsigned char *bytes, size_t size)
+{
+	const char *problem = NULL;
+
+	for (size_t at = 0; at < size && !problem;) {
+		size_t rest = size - at;
+
+		if (frame->pair_left == 0) {
+			problem = take_length_byte(frame, bytes[at++]);
+		} else if (frame->pair_left < rest) {
+			at += frame->pair_left;
+			frame->pair_left = 0;
+		} else {
+			frame->pair_left -= rest;
+			break;
+		}
 	}
-	return 1;
+	return problem;
+}
+
+static enum frame_status
+judge_begin(struct frame *frame, const unsigned char *record, unsigned id)
+{
+	if (frame_read_16(record + 4) != BEGIN_SIZE)
+		return invalid(frame, "BEGIN_REQUEST has a wrong size");
+	if (frame->state != FRAME_IDLE)
+		return id == frame->id
+			   ? invalid(frame, "BEGIN_REQUEST came twice")
+			   : FRAME_ANSWER;
+	if (frame_read_16(record + FRAME_HEADER_SIZE) != FRAME_RESPONDER)
+		return FRAME_ANSWER;
+	frame->state = FRAME_IN_PARAMS;
+	frame->id = id;
+	return FRAME_PART;
+}
+
+/* A record of the active request. */
+static enum frame_status
+judge_part(struct frame *frame, const unsigned char *record)
+{
+	const size_t size = frame_read_16(record + 4);
+	const char *problem;
+
+	if (record[1] == FRAME_ABORT_REQUEST) {
+		*frame = (struct frame){0};
+		return FRAME_ABORT;
+	}
+	if (frame->state == FRAME_IN_STDIN && record[1] == FRAME_STDIN) {
+		if (size > 0)
+			return FRAME_PART;
+		frame->state = FRAME_ENDED;
+		return FRAME_COMPLETE;
+	}
+	if (frame->state != FRAME_IN_PARAMS || record[1] != FRAME_PARAMS)
+		return invalid(frame, "a record is out of order");
+	problem = take_params(frame, record + FRAME_HEADER_SIZE, size);
+	if (problem)
+		return invalid(frame, problem);
+	if (size == 0) {
+		if (frame->pair_left > 0 || frame->lengths_count > 0)
+			return invalid(frame, "PARAMS ends in a parameter");
+		frame->state = FRAME_IN_STDIN;
+	}
+	return FRAME_PART;
 }
 
 enum frame_status
-frame_measure(const unsigned char *bytes, size_t size, size_t *length)
+frame_judge(struct frame *frame, const unsigned char *bytes, size_t size,
+    size_t *length, size_t *next)
 {
-	unsigned expected = BEGIN_REQUEST;
-	unsigned id = 0;
-	size_t at = 0;
+	unsigned id;
 
-	for (;;) {
-		const unsigned char *record = bytes + at;
-		size_t content;
-
-		if (size - at < HEADER_SIZE)
-			return FRAME_PARTIAL;
-		content = read_16(record + 4);
-		if (record[0] != VERSION || record[1] != expected)
-			return FRAME_INVALID;
-		if (expected == BEGIN_REQUEST) {
-			id = read_16(record + 2);
-			if (id == 0 || content != BEGIN_SIZE)
-				return FRAME_INVALID;
-		} else if (read_16(record + 2) != id) {
-			return FRAME_INVALID;
-		}
-		/* libfcgi takes such padding for the next record. */
-		if (record[6] > 0 &&
-		    (content == 0 || expected == BEGIN_REQUEST))
-			return FRAME_INVALID;
-		if (size - at < HEADER_SIZE + content + record[6])
-			return FRAME_PARTIAL;
-		if (expected == BEGIN_REQUEST &&
-		    read_16(record + HEADER_SIZE) != RESPONDER)
-			return FRAME_INVALID;
-		if (expected == PARAMS &&
-		    !pairs_are_sound(record + HEADER_SIZE, content))
-			return FRAME_INVALID;
-		at += HEADER_SIZE + content + record[6];
-		if (content == 0 && expected == STDIN) {
-			*length = at;
-			return FRAME_COMPLETE;
-		}
-		if (content == 0 || expected == BEGIN_REQUEST)
-			expected = expected == BEGIN_REQUEST ? PARAMS : STDIN;
-	}
+	if (size < FRAME_HEADER_SIZE)
+		return FRAME_PARTIAL;
+	if (bytes[0] != VERSION)
+		return invalid(frame, "no record of FastCGI 1");
+	id = frame_read_16(bytes + 2);
+	if (id == 0 && bytes[1] <= FRAME_DATA)
+		return invalid(frame, "a record of a request has the id 0");
+	*length = FRAME_HEADER_SIZE + frame_read_16(bytes + 4);
+	*next = *length + bytes[6];
+	if (size < *next)
+		return FRAME_PARTIAL;
+	if (id == 0)
+		return FRAME_ANSWER;
+	if (bytes[1] == FRAME_BEGIN_REQUEST)
+		return judge_begin(frame, bytes, id);
+	if (frame->state == FRAME_IDLE || id != frame->id)
+		return FRAME_IGNORE;
+	return judge_part(frame, bytes);
 }

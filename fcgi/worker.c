@@ -308,6 +308,10 @@ receive(struct worker *worker, struct peer *peer)
 		drop(worker, peer);
 		return;
 	case CONNECTION_WAITING:
+		if (peer->stage == PARTIAL && !peer->connection.partial) {
+			watch(worker, EPOLL_CTL_MOD, peer, EPOLLIN);
+			move(worker, peer, IDLE, clock_now());
+		}
 		return;
 	case CONNECTION_PARTIAL:
 		if (peer->stage == PARTIAL)
@@ -899,7 +903,8 @@ worker_run(const struct worker_config *config)
 	TAILQ_INIT(&worker.idle);
 	TAILQ_INIT(&worker.partial);
 	TAILQ_INIT(&worker.parked);
-	if (!worker.all || worker.epoll < 0 || connection_init() < 0 ||
+	if (!worker.all || worker.epoll < 0 ||
+	    connection_init((unsigned)worker.peer_max) < 0 ||
 	    open_signals(&worker) < 0 || open_handover(&worker) < 0) {
 		log_text(LOG_ERROR, "worker cannot start: %s", strerror(errno));
 		return WORKER_FAILED;

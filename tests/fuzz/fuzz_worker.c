@@ -1,7 +1,7 @@
 /*
- * The FastCGI byte stream into a worker: from the socket through the guard and
- * libfcgi to a handler, and the answer back. Must end, and must not need the
- * peer to close.
+ * The FastCGI byte stream into a worker, in two pieces: from the socket through
+ * the guard and libfcgi to a handler, and the answer back, or to the answer to
+ * a management record. Must end, and must not need the peer to close.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -44,18 +44,36 @@ dispatch(struct connection *connection)
 	return result == 0;
 }
 
+/* Send a piece and answer what it makes. Returns whether to go on. */
+static bool
+feed(struct connection *connection, int peer, const uint8_t *data, size_t size)
+{
+	char answer[65536];
+	enum connection_status status = CONNECTION_REQUEST;
+
+	if (write(peer, data, size) != (ssize_t)size)
+		return false;
+	while (status == CONNECTION_REQUEST) {
+		status = connection_read(connection);
+		if (status == CONNECTION_REQUEST && !dispatch(connection))
+			return false;
+		while (read(peer, answer, sizeof(answer)) > 0)
+			;
+	}
+	return status != CONNECTION_ENDED;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int is_open;
 	struct connection connection;
-	char answer[65536];
-	bool is_kept = true;
+	size_t half = size / 2;
 	int pair[2];
 
 	if (!is_open) {
 		log_configure(LOG_ERROR, LOG_JSON);
-		connection_init();
+		connection_init(1024);
 		router_open(true);
 		is_open = 1;
 	}
@@ -63,14 +81,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return 0;
 	fcntl(pair[1], F_SETFL, O_NONBLOCK);
-	if (write(pair[1], data, size) == (ssize_t)size &&
-	    connection_open(&connection, pair[0]) == 0) {
-		while (is_kept &&
-		       connection_read(&connection) == CONNECTION_REQUEST) {
-			is_kept = dispatch(&connection);
-			while (read(pair[1], answer, sizeof(answer)) > 0)
-				;
-		}
+	if (connection_open(&connection, pair[0]) == 0) {
+		if (feed(&connection, pair[1], data, half))
+			feed(&connection, pair[1], data + half, size - half);
 		connection_close(&connection);
 	}
 	close(pair[1]);

@@ -13,18 +13,20 @@
 
 enum {
 	RECORDS_BEGIN = 1,
+	RECORDS_ABORT = 2,
 	RECORDS_END = 3,
 	RECORDS_PARAMS = 4,
 	RECORDS_STDIN = 5,
 	RECORDS_STDOUT = 6,
 	RECORDS_RESPONDER = 1,
+	RECORDS_NULL_ID = 1 << 16, /* 0, of management records */
 	RECORDS_SIZE = 256 << 10,
 };
 
 struct records {
 	unsigned char bytes[RECORDS_SIZE];
 	size_t size;
-	unsigned id;      /* 0: 1 */
+	unsigned id;      /* 0: 1; RECORDS_NULL_ID: 0 */
 	unsigned padding; /* behind each record that nginx pads */
 };
 

@@ -352,38 +352,253 @@ half_a_request_and_then_nothing_is_closed_by_its_end(void **state)
 }
 
 static void
-assert_closed_with_a_warning(const void *bytes, size_t size)
+assert_closed_for(const char *problem, const void *bytes, size_t size)
 {
 	send_bytes(bytes, size);
 	support_capture();
 	assert_status(CONNECTION_ENDED);
-	assert_says(support_said(), "what nginx never sends");
+	assert_says(support_said(), problem);
 	assert_still_open();
 	tear_down(NULL);
 	assert_int_equal(set_up(NULL), 0);
 }
 
 static void
-garbage_is_closed_and_logged(void **state)
+garbage_is_closed_and_the_log_says_why(void **state)
+{
+	struct records values = {.id = RECORDS_NULL_ID};
+	struct records records = {0};
+
+	(void)state;
+	assert_closed_for("connection closed: no record of FastCGI 1",
+	    "GET / HTTP/1.1\r\n\r\n", 18);
+	assert_closed_for("connection closed: no record of FastCGI 1",
+	    "\0\0\0\0\0\0\0\0\0", 9);
+	records_add(&values, 9, "\2\0a", 3);
+	assert_closed_for(
+	    "connection closed: GET_VALUES has a length that lies",
+	    values.bytes, values.size);
+	/* a pair that says it is longer than a request */
+	records_begin(&records, RECORDS_RESPONDER, 1);
+	records_add(
+	    &records, RECORDS_PARAMS, "\377\377\377\377\377\377\377\377x", 9);
+	assert_closed_for(
+	    "connection closed: a parameter over the limit of 128 KiB",
+	    records.bytes, records.size);
+}
+
+/* --- records of no request -------------------------------------------------
+ */
+
+static void
+assert_record(const void *expected, size_t size)
+{
+	unsigned char bytes[256];
+
+	read_exactly(bytes, size);
+	assert_memory_equal(bytes, expected, size);
+}
+
+static void
+add_get_values(struct records *records)
+{
+	struct records names = {0};
+
+	/* Many times the same: libfcgi would write beyond its buffer. */
+	for (int i = 0; i < 100; i++)
+		records_pair(&names, "FCGI_MPXS_CONNS", "");
+	records->id = RECORDS_NULL_ID;
+	records_add(records, 9, names.bytes, names.size);
+	records->id = 0;
+}
+
+static void
+get_values_is_answered_before_a_request_and_within(void **state)
+{
+	static const char values[] = "\1\12\0\0\0\22\0\0\17\1FCGI_MPXS_CONNS0";
+	struct records records = {0};
+
+	(void)state;
+	add_get_values(&records);
+	send_bytes(records.bytes, 100);
+	assert_status(CONNECTION_PARTIAL);
+	send_bytes(records.bytes + 100, records.size - 100);
+	assert_status(CONNECTION_WAITING);
+	assert_null(connection.partial);
+	assert_record(values, sizeof(values) - 1);
+	exchange("/first");
+	records.size = 0;
+	add_get_values(&records);
+	records_begin(&records, RECORDS_RESPONDER, 1);
+	add_get_values(&records);
+	records_add(&records, RECORDS_PARAMS, "\11\7PATH_INFO/second", 18);
+	add_get_values(&records);
+	records_add(&records, RECORDS_PARAMS, NULL, 0);
+	add_get_values(&records);
+	records_add(&records, RECORDS_STDIN, NULL, 0);
+	add_get_values(&records);
+	send_bytes(records.bytes, records.size);
+	assert_status(CONNECTION_REQUEST);
+	for (int i = 0; i < 5; i++)
+		assert_record(values, sizeof(values) - 1);
+	assert_string_equal(param("PATH_INFO"), "/second");
+	assert_int_equal(respond("Status: 200 OK\r\n\r\n", ""), 0);
+	read_answer();
+	exchange("/third");
+}
+
+static void
+another_role_is_refused_and_the_connection_kept_if_it_is_to_be(void **state)
+{
+	static const char unknown_role[] = "\1\3\0\1\0\10\0\0\0\0\0\0\3\0\0\0";
+	struct records records = {0};
+
+	(void)state;
+	records_begin(&records, 2, 1); /* FCGI_AUTHORIZER */
+	records_add(&records, RECORDS_PARAMS, "\1\1ab", 4);
+	records_add(&records, RECORDS_PARAMS, NULL, 0);
+	send_bytes(records.bytes, records.size);
+	assert_status(CONNECTION_WAITING);
+	assert_record(unknown_role, 16);
+	exchange("/next");
+	records.size = 0;
+	records_begin(&records, 2, 0);
+	send_bytes(records.bytes, records.size);
+	support_capture();
+	assert_status(CONNECTION_ENDED);
+	assert_silent_about(support_said(), "closed");
+	assert_record(unknown_role, 16);
+}
+
+static void
+a_second_request_meanwhile_is_refused_and_the_first_one_answered(void **state)
 {
 	struct records records = {0};
 
 	(void)state;
-	assert_closed_with_a_warning("GET / HTTP/1.1\r\n\r\n", 18);
-	assert_closed_with_a_warning("\0\0\0\0\0\0\0\0\0", 9);
-	/* FCGI_GET_VALUES, many times the same: libfcgi's buffer is short */
-	for (int i = 0; i < 100; i++)
-		records_pair(&records, "FCGI_MPXS_CONNS", "");
-	struct records values = {0};
-	records_add(&values, 9, records.bytes, records.size);
-	assert_closed_with_a_warning(values.bytes, values.size);
-	/* a pair that says it is longer than its record */
-	values.size = 0;
-	records_begin(&values, RECORDS_RESPONDER, 1);
-	records_add(
-	    &values, RECORDS_PARAMS, "\377\377\377\377\377\377\377\377x", 9);
-	assert_closed_with_a_warning(values.bytes, values.size);
+	records_request(&records, "GET", "/first", "");
+	records.id = 2;
+	records_request(&records, "GET", "/second", "");
+	send_bytes(records.bytes, records.size);
+	assert_status(CONNECTION_REQUEST);
+	assert_record("\1\3\0\2\0\10\0\0\0\0\0\0\1\0\0\0", 16);
+	assert_string_equal(param("PATH_INFO"), "/first");
+	assert_int_equal(respond("Status: 200 OK\r\n\r\n", ""), 0);
+	read_answer();
+	exchange("/third");
 }
+
+static void
+an_aborted_request_is_ended_and_the_connection_kept_if_it_is_to_be(void **state)
+{
+	static const char ended[] = "\1\3\0\1\0\10\0\0\0\0\0\0\0\0\0\0";
+
+	(void)state;
+	for (unsigned keep = 2; keep-- > 0;) {
+		struct records records = {0};
+
+		records_begin(&records, RECORDS_RESPONDER, keep);
+		records_add(&records, RECORDS_PARAMS, "\1\1ab", 4);
+		send_bytes(records.bytes, records.size);
+		assert_status(CONNECTION_PARTIAL);
+		records.size = 0;
+		records_add(&records, RECORDS_ABORT, NULL, 0);
+		send_bytes(records.bytes, records.size);
+		assert_status(keep ? CONNECTION_WAITING : CONNECTION_ENDED);
+		assert_record(ended, 16);
+		if (keep)
+			exchange("/next");
+	}
+}
+
+static void
+a_peer_that_takes_no_answers_is_closed_and_holds_up_nobody(void **state)
+{
+	struct records records = {0};
+	enum connection_status status = CONNECTION_WAITING;
+
+	(void)state;
+	while (records.size < FRAME_REQUEST_MAX / 2) {
+		records.id = RECORDS_NULL_ID;
+		records_add(&records, 12, NULL, 0);
+	}
+	setsockopt(nginx, SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+	support_capture();
+	for (int i = 0; i < 1000 && status == CONNECTION_WAITING; i++) {
+		send_bytes(records.bytes, records.size);
+		status = connection_read(&connection);
+	}
+	assert_says(support_said(), "the peer does not take an answer");
+	assert_int_equal(status, CONNECTION_ENDED);
+}
+
+/* --- parameters ------------------------------------------------------------
+ */
+
+static void
+a_parameter_over_several_records_is_read_whole(void **state)
+{
+	static char value[20001];
+	struct records pairs = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(value) - 1; i++)
+		value[i] = (char)('a' + i % 26);
+	records_pair(&pairs, "PATH_INFO", "/long");
+	records_pair(&pairs, "HTTP_COOKIE", value);
+	records_pair(&pairs, "LAST", "x");
+	for (size_t size = 1; size < pairs.size; size += 1 + size / 3) {
+		struct records records = {.padding = (unsigned)size % 8};
+
+		records_begin(&records, RECORDS_RESPONDER, 1);
+		for (size_t at = 0; at < pairs.size; at += size)
+			records_add(&records, RECORDS_PARAMS, pairs.bytes + at,
+			    pairs.size - at < size ? pairs.size - at : size);
+		records_add(&records, RECORDS_PARAMS, NULL, 0);
+		records_add(&records, RECORDS_STDIN, NULL, 0);
+		if (records.size > FRAME_REQUEST_MAX)
+			continue;
+		setsockopt(
+		    nginx, SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+		send_bytes(records.bytes, records.size);
+		assert_status(CONNECTION_REQUEST);
+		assert_string_equal(param("PATH_INFO"), "/long");
+		assert_string_equal(param("HTTP_COOKIE"), value);
+		assert_string_equal(param("LAST"), "x");
+		assert_int_equal(respond("Status: 200 OK\r\n\r\n", ""), 0);
+		read_answer();
+	}
+}
+
+static void
+padding_anywhere_is_no_content(void **state)
+{
+	static const unsigned char padding[255];
+	struct records plain = {0};
+	struct records padded = {0};
+
+	(void)state;
+	records_request(&plain, "POST", "/padded", "body");
+	for (size_t at = 0; at < plain.size;) {
+		const unsigned char *record = plain.bytes + at;
+		size_t size = 8 + (size_t)(record[4] << 8 | record[5]);
+
+		records_append(&padded, record, size);
+		padded.bytes[padded.size - size + 6] = 255;
+		records_append(&padded, padding, 255);
+		at += size;
+	}
+	send_bytes(padded.bytes, padded.size);
+	assert_status(CONNECTION_REQUEST);
+	assert_string_equal(param("PATH_INFO"), "/padded");
+	assert_string_equal(connection.body, "body");
+	assert_int_equal(respond("Status: 200 OK\r\n\r\n", ""), 0);
+	read_answer();
+	exchange("/next");
+}
+
+/* --- more of what is broken ------------------------------------------------
+ */
 
 static void
 garbage_behind_a_request_closes_the_connection_after_its_answer(void **state)
@@ -408,11 +623,11 @@ a_request_that_never_ends_is_closed_at_the_limit(void **state)
 	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	for (int i = 0; i < 5; i++)
 		records_add(&records, RECORDS_STDIN, chunk, sizeof(chunk));
-	assert_true(records.size > CONNECTION_REQUEST_MAX);
+	assert_true(records.size > FRAME_REQUEST_MAX);
 	send_bytes(records.bytes, records.size);
 	support_capture();
 	assert_status(CONNECTION_ENDED);
-	assert_says(support_said(), "what nginx never sends");
+	assert_says(support_said(), "a request over the limit of 128 KiB");
 }
 
 static void
@@ -594,7 +809,17 @@ main(void)
 	    TEST(
 		a_request_that_comes_byte_by_byte_is_partial_until_it_is_whole),
 	    TEST(half_a_request_and_then_nothing_is_closed_by_its_end),
-	    TEST(garbage_is_closed_and_logged),
+	    TEST(garbage_is_closed_and_the_log_says_why),
+	    TEST(get_values_is_answered_before_a_request_and_within),
+	    TEST(
+		another_role_is_refused_and_the_connection_kept_if_it_is_to_be),
+	    TEST(
+		a_second_request_meanwhile_is_refused_and_the_first_one_answered),
+	    TEST(
+		an_aborted_request_is_ended_and_the_connection_kept_if_it_is_to_be),
+	    TEST(a_peer_that_takes_no_answers_is_closed_and_holds_up_nobody),
+	    TEST(a_parameter_over_several_records_is_read_whole),
+	    TEST(padding_anywhere_is_no_content),
 	    TEST(
 		garbage_behind_a_request_closes_the_connection_after_its_answer),
 	    TEST(a_request_that_never_ends_is_closed_at_the_limit),
@@ -609,7 +834,7 @@ main(void)
 	    TEST(after_it_stopped_reading_nothing_more_is_taken),
 	};
 
-	if (connection_init() < 0)
+	if (connection_init(1024) < 0)
 		return 1;
 	return SUPPORT_RUN(tests);
 }

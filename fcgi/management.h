@@ -1,0 +1,26 @@
+#ifndef MANAGEMENT_H
+#define MANAGEMENT_H
+
+#include <stddef.h>
+
+enum { MANAGEMENT_ANSWER_MAX = 96 };
+
+/*
+ * Answer a whole record that frame_judge() calls FRAME_ANSWER or FRAME_ABORT:
+ *
+ * - GET_VALUES: those of FCGI_MAX_CONNS, FCGI_MAX_REQS (both connections_max)
+ *   and FCGI_MPXS_CONNS (0) that it asks for
+ * - another management record: UNKNOWN_TYPE
+ * - BEGIN_REQUEST: END_REQUEST with UNKNOWN_ROLE or, for a responder,
+ *   CANT_MPX_CONN
+ * - ABORT_REQUEST: END_REQUEST with REQUEST_COMPLETE
+ *
+ * Writes at most MANAGEMENT_ANSWER_MAX bytes. Returns how many, or 0 where the
+ * names in a GET_VALUES lie about their lengths. FastCGI specification 1.0,
+ * sections 4 and 5.5:
+ * https://fastcgi-archives.github.io/FastCGI_Specification.html
+ */
+size_t management_answer(const unsigned char *record, unsigned connections_max,
+    unsigned char *answer);
+
+#endif
