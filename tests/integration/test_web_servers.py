@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import threading
 
@@ -217,3 +218,196 @@ def test_cgi_refuses_a_body_over_the_limit_and_takes_one_of_just_the_limit(cgi):
         assert answer.json["detail"] == "The body has more than 65536 bytes."
     count_exactly(cgi, {("riseload", "POST", "400"): 1, ("riseload", "POST", "413"): 2})
     assert cgi.get("/health").status == 200
+
+
+# --- FastCGI ---------------------------------------------------------------------
+
+LIGHTTPD_FASTCGI = """
+server.document-root = "{folder}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.max-request-field-size = 32768
+server.modules = ("mod_fastcgi")
+fastcgi.server = ("/" => ((
+    "socket" => "{socket}", "check-local" => "disable",
+    "fix-root-scriptname" => "enable" # the whole path becomes PATH_INFO
+)))
+"""
+
+APACHE_FASTCGI = APACHE + """
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_fcgi_module /usr/lib/apache2/modules/mod_proxy_fcgi.so
+ProxyPass / unix:{socket}|fcgi://localhost/ {reuse}
+ProxyFCGISetEnvIf true PATH_INFO "%{{REQUEST_URI}}"
+"""
+
+HAPROXY = """
+global
+    tune.bufsize 32768
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 75s
+fcgi-app fcgi-webapp
+    docroot /
+    {get_values}
+    set-param PATH_INFO %[path,url_dec]
+frontend public
+    bind 127.0.0.1:{port}
+    default_backend pool
+backend pool
+    use-fcgi-app fcgi-webapp
+    server pool unix@{socket} proto fcgi
+"""
+
+CADDY = """
+{{
+    admin off
+    auto_https off
+}}
+http://127.0.0.1:{port} {{
+    reverse_proxy unix/{socket} {{
+        transport fastcgi {{
+            env PATH_INFO {{http.request.uri.path}}
+        }}
+    }}
+}}
+"""
+
+FASTCGI = {
+    "lighttpd": ("lighttpd", LIGHTTPD_FASTCGI, {}),
+    "Apache": ("apache", APACHE_FASTCGI, {"reuse": ""}),
+    "Apache that keeps connections": ("apache", APACHE_FASTCGI, {"reuse": "enablereuse=on"}),
+    "HAProxy": ("haproxy", HAPROXY, {"get_values": ""}),
+    "HAProxy that asks for values": ("haproxy", HAPROXY, {"get_values": "option get-values"}),
+    "Caddy": ("caddy", CADDY, {}),
+}
+
+
+@contextlib.contextmanager
+def pool():
+    """The pool alone; a web server may be started in front of it."""
+    with web_server() as server:
+        server.socket = server.folder / "app.sock"
+        counters = server.folder / "counters"
+        master = server.run([PROGRAM, "serve", "--socket", server.socket, "--metrics-socket", server.folder / "metrics.sock",
+                             "--metrics-file", counters, "--workers", 2])
+        server.requests = lambda: requests_of(parse(run_program("metrics", "--metrics-file", str(counters)).stdout))
+        wait_for(lambda: master.poll() is not None or server.socket.exists())
+        yield server
+        assert "connection closed" not in server.log.read_text()
+
+
+@pytest.fixture(params=FASTCGI)
+def fastcgi(request):
+    """The pool behind a web server."""
+    kind, template, values = FASTCGI[request.param]
+    with pool() as server:
+        yield server.start(kind, template, socket=server.socket, **values)
+
+
+def test_fastcgi_answers_and_counts_every_request(fastcgi):
+    before = fastcgi.requests()
+    assert ask(fastcgi, 200, lambda server: server.get("/health")) == {200: 200}
+    count_exactly(fastcgi, {("health", "GET", "200"): 200}, before)
+
+
+def test_fastcgi_routes_by_the_decoded_path_whatever_the_method(fastcgi):
+    answer = fastcgi.request("HEAD", "/health")
+    assert answer.status == 200 and answer.body == b""
+    assert fastcgi.get("/").json == {"msg": "Hello World"}
+    assert fastcgi.get("/status/%34%318?x=/bye").status == 418
+    assert fastcgi.get("/nothing/here").status == 404
+    assert fastcgi.get("/delay/0.2").status == 200
+    assert fastcgi.request("POST", "/riseload?seconds=0", body=b"x" * 30000).status == 400
+    count_exactly(fastcgi, {("health", "HEAD", "200"): 1, ("root", "GET", "200"): 1, ("status", "GET", "418"): 1,
+                            ("other", "GET", "404"): 1, ("delay", "GET", "200"): 1, ("riseload", "POST", "400"): 1})
+
+
+def test_fastcgi_takes_an_environment_of_more_than_8_kib(fastcgi):
+    headers = {"Cookie": "c" * 4000, "X-First": "f" * 4000, "X-Second": "s" * 4000}
+    assert ask(fastcgi, 20, lambda server: server.request("GET", "/version", headers)) == {200: 20}
+    count_exactly(fastcgi, {("version", "GET", "200"): 20})
+
+
+def record(kind, content=b"", request_id=1):
+    return bytes([1, kind]) + request_id.to_bytes(2, "big") + len(content).to_bytes(2, "big") + b"\0\0" + content
+
+
+def pairs(**values):
+    """Name-value pairs, each length in four bytes."""
+    return b"".join((len(name) | 1 << 31).to_bytes(4, "big") + (len(value) | 1 << 31).to_bytes(4, "big") + name.encode() + value.encode()
+                    for name, value in values.items())
+
+
+def begin(role=1, keep=1, request_id=1):
+    return record(1, bytes([0, role, keep, 0, 0, 0, 0, 0]), request_id)
+
+
+def answers(client, last):
+    """The records that come, as (type, id, content), up to one of the last type."""
+    found = []
+    while not found or found[-1][0] != last:
+        header = client.recv(8, socket.MSG_WAITALL)
+        assert len(header) == 8, f"the connection ended after {found}"
+        size = int.from_bytes(header[4:6], "big") + header[6]
+        content = client.recv(size, socket.MSG_WAITALL) if size else b""
+        found.append((header[1], int.from_bytes(header[2:4], "big"), content[:int.from_bytes(header[4:6], "big")]))
+    return found
+
+
+def connect(server):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(10)
+    client.connect(str(server.socket))
+    return client
+
+
+def request_records(path, request_id=1, **more):
+    return (begin(request_id=request_id) + record(4, pairs(REQUEST_METHOD="GET", PATH_INFO=path, **more), request_id)
+            + record(4, request_id=request_id) + record(5, request_id=request_id))
+
+
+END, GET_VALUES, VALUES, UNKNOWN_TYPE = 3, 9, 10, 11
+
+
+def test_a_client_may_ask_for_values_first_as_fastcgi_client_of_npm_does():
+    with pool() as server, connect(server) as client:
+        client.sendall(record(GET_VALUES, pairs(FCGI_MAX_CONNS="", FCGI_MAX_REQS="", FCGI_MPXS_CONNS=""), 0))
+        (answer,) = answers(client, VALUES)
+        assert answer[:2] == (VALUES, 0)
+        assert b"FCGI_MPXS_CONNS0" in answer[2] and b"FCGI_MAX_CONNS" in answer[2] and b"FCGI_MAX_REQS" in answer[2]
+        client.sendall(request_records("/bye"))
+        *out, end = answers(client, END)
+        assert b'{"msg": "Bye Bye"}' in b"".join(content for _, _, content in out)
+        assert end == (END, 1, bytes(8))
+
+
+def test_what_is_no_request_is_answered_as_fastcgi_1_says():
+    with pool() as server, connect(server) as client:
+        client.sendall(record(200, b"?", 0))
+        assert answers(client, UNKNOWN_TYPE) == [(UNKNOWN_TYPE, 0, bytes([200]) + bytes(7))]
+        client.sendall(begin(role=3) + record(4))
+        assert answers(client, END) == [(END, 1, bytes([0, 0, 0, 0, 3, 0, 0, 0]))]  # FCGI_UNKNOWN_ROLE
+        client.sendall(request_records("/bye", 1) + begin(request_id=2))
+        found = answers(client, END)
+        assert found == [(END, 2, bytes([0, 0, 0, 0, 1, 0, 0, 0]))]  # FCGI_CANT_MPX_CONN
+        assert answers(client, END)[-1] == (END, 1, bytes(8))
+        client.sendall(begin() + record(2))
+        assert answers(client, END) == [(END, 1, bytes(8))]
+        client.sendall(request_records("/bye"))
+        assert answers(client, END)[-1] == (END, 1, bytes(8))
+        count_exactly(server, {("bye", "GET", "200"): 2})
+
+
+def test_a_client_of_libfcgi_may_have_an_environment_of_more_than_8_kib():
+    with pool() as server:
+        environment = {"PATH": os.environ["PATH"], "REQUEST_METHOD": "GET", "PATH_INFO": "/bye",
+                       **{f"HTTP_X_{number}": "x" * 1000 for number in range(20)}}
+        run = subprocess.run(["cgi-fcgi", "-bind", "-connect", str(server.socket)], env=environment, stdin=subprocess.DEVNULL,
+                             capture_output=True, text=True, timeout=20)
+        assert run.returncode == 0, run
+        assert run.stdout.endswith('{"msg": "Bye Bye"}')
+        count_exactly(server, {("bye", "GET", "200"): 1})
