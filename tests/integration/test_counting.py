@@ -67,8 +67,8 @@ def test_256_kept_connections_see_no_error_and_no_time_out(own_service):
     assert "Socket errors" not in run.stdout
     assert "Non-2xx" not in run.stdout
     answered = int(run.stdout.split(" requests in ")[0].split()[-1])
-    # wrk leaves its last requests, one a connection, unread.
-    wait_for(lambda: answered <= sum(service.requests().values()) - before <= answered + 256)
+    # wrk leaves its last requests, one a connection, unread: each is counted as answered, as 499, or as both (docs/architecture.md).
+    wait_for(lambda: answered <= sum(service.requests().values()) - before <= answered + 2 * 256)
 
 
 def test_no_counter_shrinks_when_a_worker_and_then_all_are_killed(own_service):
