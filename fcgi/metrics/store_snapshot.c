@@ -161,28 +161,14 @@ restore_cell(struct store *store, const struct store *copy, size_t cell,
 	return lost != 0;
 }
 
-/* A gauge, which may go down: only where it is certain that it was zeroed. */
-static void
-restore_gauge(
-    struct store *store, const struct store *copy, size_t cell, size_t cut)
-{
-	uint64_t none = 0;
-
-	if (cut != STORE_SNAPSHOT_UNCUT)
-		atomic_compare_exchange_strong(
-		    &store_cells(store, STORE_MASTER)[cell], &none,
-		    zeroed(store, copy, cell, cut));
-}
-
 static bool
 restore_fixed(struct store *store, const struct store *copy, size_t cut)
 {
 	bool any = false;
 
 	for (size_t cell = 0; cell < store->catalog->fixed_count; cell++)
-		if (cell == CATALOG_GATEWAY_LOG)
-			restore_gauge(store, copy, cell, cut);
-		else
+		/* A position, which may go back; its reader finds it again. */
+		if (cell != CATALOG_GATEWAY_LOG)
 			any |= restore_cell(store, copy, cell, cell, cut);
 	return any;
 }

@@ -56,7 +56,7 @@ def incidents(service):
 
 
 def processes(service):
-    return [service.master, service.observer, *sorted(service.workers)]
+    return [service.supervisor, service.master, service.observer, *sorted(service.workers)]
 
 
 def bye(service, count):
@@ -167,6 +167,26 @@ def test_a_request_that_hangs_while_the_file_is_truncated_still_meets_its_deadli
     hanging.join(30)
     assert statuses in ([502], [504])
     wait_for(lambda: scrape(service)["fcgi_worker_exits_total", ("reason", "deadline")] == 1, what="the count")
+
+
+def test_what_nginx_answered_by_itself_is_counted_once_over_a_truncation(counting):
+    def refuse(count):
+        for _ in range(count):
+            assert b" 414 " in counting.raw(b"GET /" + b"x" * 70000 + b" HTTP/1.1\r\n\r\n").split(b"\r\n")[0]
+
+    def refused():
+        return sum(value for key, value in scrape(counting).items() if key[0] == "http_requests_total" and ("code", "414") in key)
+    refuse(20)
+    wait_for(lambda: refused() == 20, what="the counts")
+    wait_for_a_second(counting)
+    os.truncate(counting.counters, 0)
+    wait_for(lambda: incidents(counting)["truncated"] == 1, what="the count")
+    assert refused() == 20
+    wait_for_a_second(counting)
+    refuse(5)
+    wait_for(lambda: refused() >= 25, what="the new counts")
+    wait_for_a_second(counting)
+    assert refused() == 25
 
 
 def test_a_deleted_file_is_saved_again_and_keeps_its_counts(counting):
