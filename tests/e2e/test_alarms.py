@@ -241,7 +241,7 @@ def normal_traffic(stack, report):
             wait_for(lambda: sum(many.statuses.values()) > 1500, 30, "a burst of 1,500 requests")
 
     def pool():
-        """The pool's processes, its master first and its youngest worker last."""
+        """The pool's processes: the supervisor, the metrics process and the master, the workers, the youngest last."""
         return stack.processes("fcgi-webapp", "serve")
 
     def restart():
@@ -252,7 +252,7 @@ def normal_traffic(stack, report):
     def reload():
         before = pool()
         os.kill(before[0], signal.SIGHUP)
-        wait_for(lambda: pool()[:1] == before[:1] and not set(before[2:]) & set(pool()), 30, "new workers")
+        wait_for(lambda: pool()[:1] == before[:1] and not set(before[3:]) & set(pool()), 30, "new workers")
 
     def kill():
         os.kill(pool()[-1], signal.SIGKILL)
