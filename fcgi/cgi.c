@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+#include "router.h"
+
 enum variable {
 	REQUEST_METHOD,
 	PATH_INFO,
@@ -138,12 +141,17 @@ put_number(struct writer *writer, size_t number)
 	put(writer, digits + at, sizeof(digits) - at);
 }
 
-/* By hand, since printf() would be a fifth of all that a request costs here. */
-size_t
-cgi_format_head(const struct response *response, char *head, size_t size)
+/*
+ * By hand, since printf() would be a fifth of all that a request costs here.
+ * Returns the length, or 0 where the head is too large.
+ */
+static size_t
+format(const struct response *response, char head[CGI_HEAD_SIZE])
 {
-	struct writer writer = {head, head + size};
+	struct writer writer = {head, head + CGI_HEAD_SIZE};
 
+	if (response->too_long[0])
+		return 0;
 	if (response->status != 200) { /* what none says, RFC 3875, 6.3.3 */
 		put_text(&writer, "Status: ");
 		put_number(&writer, (size_t)response->status);
@@ -164,4 +172,25 @@ cgi_format_head(const struct response *response, char *head, size_t size)
 		return 0;
 	*writer.at = '\0';
 	return (size_t)(writer.at - head);
+}
+
+size_t
+cgi_format_head(
+    struct response *response, int endpoint, char head[CGI_HEAD_SIZE])
+{
+	size_t length = format(response, head);
+
+	if (length > 0)
+		return length;
+	LOG(LOG_ERROR, "response replaced by a 500: its head is too large",
+	    LOG_STRING("endpoint",
+		endpoint < 0 ? "none" : router_endpoint_name(endpoint)),
+	    LOG_STRING("header",
+		response->too_long[0] ? response->too_long : "all together"));
+	response->headers_length = 0;
+	response->too_long[0] = '\0';
+	response_problem(response, 500,
+	    "The head of the response has more than %d bytes.",
+	    RESPONSE_HEAD_MAX);
+	return format(response, head);
 }

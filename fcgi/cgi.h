@@ -12,12 +12,15 @@
  */
 void cgi_parse(char *const *environment, struct request *request);
 
+enum { CGI_HEAD_SIZE = RESPONSE_HEAD_MAX + 1 };
+
 /*
- * Write the head of a CGI response (RFC 3875, section 6): Status, unless it
- * is 200, headers and the empty line. Returns its length, or 0 where it does
- * not fit.
+ * Write the head of a CGI response (RFC 3875, section 6), NUL-terminated:
+ * Status, unless it is 200, headers and the empty line. A response with a
+ * larger head than RESPONSE_HEAD_MAX becomes a 500 that says so, and the log
+ * names the endpoint. Returns the head's length.
  */
 size_t cgi_format_head(
-    const struct response *response, char *head, size_t size);
+    struct response *response, int endpoint, char head[CGI_HEAD_SIZE]);
 
 #endif

@@ -23,7 +23,7 @@
 #include "router.h"
 #include "service.h"
 
-enum { BODY_MAX = 64 << 10, HEAD_SIZE = 1024 };
+enum { BODY_MAX = 64 << 10 };
 
 /* Pass over a body that is not wanted: some servers fail where it is left. */
 static void
@@ -109,10 +109,10 @@ wait_for(int64_t ns)
 }
 
 static int
-print_response(const struct response *response, bool is_head)
+print_response(struct response *response, int endpoint, bool is_head)
 {
-	char head[HEAD_SIZE];
-	size_t head_length = cgi_format_head(response, head, sizeof(head));
+	char head[CGI_HEAD_SIZE];
+	size_t head_length = cgi_format_head(response, endpoint, head);
 
 	fwrite(head, 1, head_length, stdout);
 	if (!is_head)
@@ -159,6 +159,7 @@ cgi_command(void)
 	response_init(&response);
 	cgi_parse(environ, &request);
 	request.service = &service;
+	count.endpoint = ENDPOINT_OTHER;
 	if (can_count)
 		count.endpoint = answer(&request, &body, &response);
 	else
@@ -167,7 +168,8 @@ cgi_command(void)
 	if (response.delay_ns > 0)
 		wait_for(response.delay_ns);
 	ignore_signals();
-	result = print_response(&response, request.method == METHOD_HEAD);
+	result = print_response(
+	    &response, count.endpoint, request.method == METHOD_HEAD);
 	if (result == 0 && can_count) {
 		count.method = request.method;
 		count.status = response.status;

@@ -73,11 +73,13 @@ response_init(struct response *response)
 	response->json = NULL;
 	response->memory = NULL;
 	response->delay_ns = 0;
+	response->headers = response->headers_inline;
 	response->headers_length = 0;
+	response->too_long[0] = '\0';
 }
 
-void
-response_release(struct response *response)
+static void
+release_body(struct response *response)
 {
 	json_object_put(response->json);
 	free(response->memory);
@@ -86,9 +88,19 @@ response_release(struct response *response)
 }
 
 void
+response_release(struct response *response)
+{
+	release_body(response);
+	if (response->headers != response->headers_inline)
+		free(response->headers);
+	response->headers = response->headers_inline;
+	response->headers_length = 0;
+}
+
+void
 response_text(struct response *response, int status, const char *json)
 {
-	response_release(response);
+	release_body(response);
 	response->status = status;
 	response->content_type = "application/json";
 	response->body = json;
@@ -133,7 +145,7 @@ response_json(struct response *response, int status, struct json_object *object)
 	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
 	    &response->body_length);
 
-	response_release(response);
+	release_body(response);
 	if (text)
 		mend_utf8((char *)(uintptr_t)text); /* json-c's own copy */
 	response->status = status;
@@ -146,7 +158,7 @@ void
 response_memory(struct response *response, int status, const char *content_type,
     char *memory, size_t length)
 {
-	response_release(response);
+	release_body(response);
 	response->status = status;
 	response->content_type = content_type;
 	response->body = memory;
@@ -184,22 +196,44 @@ has_control(const char *text)
 	return false;
 }
 
+/* Room for this many bytes more. Returns where, or NULL over the limit. */
+static char *
+reserve(struct response *response, size_t more)
+{
+	size_t needed = response->headers_length + more;
+	char *headers;
+
+	if (needed > RESPONSE_HEAD_MAX)
+		return NULL;
+	if (response->headers == response->headers_inline &&
+	    needed > sizeof(response->headers_inline)) {
+		headers = malloc(RESPONSE_HEAD_MAX);
+		if (!headers)
+			return NULL;
+		memcpy(headers, response->headers, response->headers_length);
+		response->headers = headers;
+	}
+	return response->headers + response->headers_length;
+}
+
 void
 response_header(struct response *response, const char *name, const char *value)
 {
 	size_t name_length = strlen(name);
 	size_t value_length = strlen(value);
-	char *at = response->headers + response->headers_length;
+	char *at;
 
 	if (has_control(name) || has_control(value)) {
 		LOG(LOG_ERROR, "header left out: it has a control character",
 		    LOG_STRING("header", name));
 		return;
 	}
-	if (name_length + value_length + 4 >
-	    sizeof(response->headers) - response->headers_length) {
-		LOG(LOG_ERROR, "header left out: raise RESPONSE_HEADERS_SIZE",
-		    LOG_STRING("header", name));
+	if (response->too_long[0])
+		return;
+	at = reserve(response, name_length + value_length + 4);
+	if (!at) {
+		snprintf(response->too_long, sizeof(response->too_long), "%s",
+		    *name ? name : "?");
 		return;
 	}
 	at = mempcpy(at, name, name_length);

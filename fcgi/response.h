@@ -6,7 +6,17 @@
 
 struct json_object;
 
-enum { RESPONSE_HEADERS_SIZE = 512, RESPONSE_DELAY_SECONDS_MAX = 86400 };
+enum {
+	/* The largest head of a response, its empty line included. It fits into
+	 * nginx's fastcgi_buffer_size of 16k with the headers of the FastCGI
+	 * records that it comes in: change both together. */
+	RESPONSE_HEAD_MAX = (16 << 10) - 64,
+
+	/* Headers up to this many bytes need no memory of their own. */
+	RESPONSE_HEADERS_INLINE = 512,
+};
+
+enum { RESPONSE_DELAY_SECONDS_MAX = 86400 };
 
 /*
  * What a handler fills in. A handler that fills in nothing has answered 500.
@@ -20,8 +30,10 @@ struct response {
 	struct json_object *json; /* owned */
 	char *memory;             /* owned, of malloc */
 	int64_t delay_ns;         /* hand it over only after this time */
-	char headers[RESPONSE_HEADERS_SIZE]; /* further ones, CRLF-terminated */
+	char *headers; /* further ones, CRLF-terminated; below, or of malloc */
 	size_t headers_length;
+	char too_long[64]; /* the header that passed the limit, cut; or "" */
+	char headers_inline[RESPONSE_HEADERS_INLINE];
 };
 
 /* Ready for a handler: 500, no body. Allocates nothing. */
@@ -50,8 +62,9 @@ void response_problem(struct response *response, int status, const char *detail,
     ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * Add a header. One that does not fit, or has a control character in it, is
- * left out and logged.
+ * Add a header. One with a control character in it is left out and logged. One
+ * with which the head is larger than RESPONSE_HEAD_MAX makes the response a 500
+ * (cgi_format_head()).
  */
 void response_header(
     struct response *response, const char *name, const char *value);

@@ -42,7 +42,6 @@ enum {
 	CONNECTIONS_MIN = 64,
 	FDS_RESERVED = 64, /* of RLIMIT_NOFILE, for all but connections */
 	EVENTS = 64,
-	HEAD_SIZE = 1024,
 	RETRY_MS = 20, /* between tries to begin a drain */
 	PAUSE_MS = 1,  /* in accepting, where there is room for no more */
 };
@@ -228,8 +227,9 @@ static void
 finish(struct worker *worker, struct peer *peer)
 {
 	struct response *response = &peer->response;
-	char head[HEAD_SIZE];
-	size_t head_length = cgi_format_head(response, head, sizeof(head));
+	char head[CGI_HEAD_SIZE];
+	size_t head_length =
+	    cgi_format_head(response, peer->count.endpoint, head);
 	int result;
 
 	peer->count.body_bytes = peer->is_head ? 0 : response->body_length;

@@ -23,7 +23,7 @@ dispatch(struct connection *connection)
 {
 	struct request request;
 	struct response response;
-	char head[1024];
+	char head[CGI_HEAD_SIZE];
 	const char *parameter;
 	int endpoint;
 	int result;
@@ -37,7 +37,7 @@ dispatch(struct connection *connection)
 	    endpoint == ENDPOINT_status || endpoint == ENDPOINT_delay ||
 	    endpoint == ENDPOINT_OTHER)
 		router_dispatch(&request, &response);
-	length = cgi_format_head(&response, head, sizeof(head));
+	length = cgi_format_head(&response, endpoint, head);
 	result = connection_respond(
 	    connection, head, length, response.body, response.body_length);
 	response_release(&response);

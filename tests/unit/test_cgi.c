@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include "cgi.h"
+#include "router.h"
 
 static struct request
 parse(const char *const *environment)
@@ -100,14 +101,14 @@ static void
 a_head_has_type_length_and_an_empty_line(void **state)
 {
 	struct response response;
-	char head[512];
+	char head[CGI_HEAD_SIZE];
 	size_t length;
 
 	(void)state;
 	response_init(&response);
 	response_text(&response, 200, "{}");
 	response_header(&response, "Vary", "Accept");
-	length = cgi_format_head(&response, head, sizeof(head));
+	length = cgi_format_head(&response, ENDPOINT_health, head);
 	assert_int_equal(length, strlen(head));
 	assert_string_equal(head, "Content-Type: application/json\r\n"
 				  "Content-Length: 2\r\n"
@@ -118,54 +119,85 @@ static void
 a_204_and_a_304_have_neither_type_nor_length(void **state)
 {
 	struct response response;
-	char head[512];
+	char head[CGI_HEAD_SIZE];
 
 	(void)state;
 	response_init(&response);
 	response_text(&response, 204, "");
 	response_header(&response, "Allow", "GET");
-	cgi_format_head(&response, head, sizeof(head));
+	cgi_format_head(&response, ENDPOINT_health, head);
 	assert_string_equal(
 	    head, "Status: 204 No Content\r\nAllow: GET\r\n\r\n");
 	response_init(&response);
 	response_text(&response, 304, "");
-	cgi_format_head(&response, head, sizeof(head));
+	cgi_format_head(&response, ENDPOINT_health, head);
 	assert_string_equal(head, "Status: 304 Not Modified\r\n\r\n");
 }
 
+/* A response whose head is of this size. */
 static void
-a_head_that_does_not_fit_is_none(void **state)
+fill(struct response *response, size_t size)
 {
-	struct response response;
-	char head[512];
-	size_t length;
+	static const char rest[] = "Content-Type: application/json\r\n"
+				   "Content-Length: 2\r\nX: \r\n\r\n";
+	static char value[RESPONSE_HEAD_MAX + 1];
 
-	(void)state;
-	response_init(&response);
-	response_text(&response, 200, "{}");
-	length = cgi_format_head(&response, head, sizeof(head));
-	assert_int_equal(cgi_format_head(&response, head, length + 1), length);
-	assert_int_equal(cgi_format_head(&response, head, length), 0);
-	assert_int_equal(cgi_format_head(&response, head, 1), 0);
+	memset(value, 'v', sizeof(value));
+	value[size - strlen(rest)] = '\0';
+	response_init(response);
+	response_text(response, 200, "{}");
+	response_header(response, "X", value);
 }
 
 static void
-every_header_a_response_can_hold_fits_a_workers_head(void **state)
+a_head_of_just_the_limit_is_written_whole(void **state)
 {
-	enum { HEAD_SIZE = 1024 }; /* worker.c, cgi_command.c */
 	struct response response;
-	char value[RESPONSE_HEADERS_SIZE - 5];
-	char head[HEAD_SIZE];
+	char head[CGI_HEAD_SIZE];
 
 	(void)state;
-	memset(value, 'x', sizeof(value) - 1);
-	value[sizeof(value) - 1] = '\0';
-	response_init(&response);
-	response_problem(&response, 431, "Long.");
-	response_header(&response, "A", value);
-	assert_int_equal(response.headers_length, RESPONSE_HEADERS_SIZE - 1);
-	assert_true(cgi_format_head(&response, head, sizeof(head)) > 0);
+	fill(&response, RESPONSE_HEAD_MAX);
+	assert_int_equal(cgi_format_head(&response, ENDPOINT_health, head),
+	    RESPONSE_HEAD_MAX);
+	assert_int_equal(strlen(head), RESPONSE_HEAD_MAX);
+	assert_string_equal(head + RESPONSE_HEAD_MAX - 5, "v\r\n\r\n");
+	assert_int_equal(response.status, 200);
 	response_release(&response);
+}
+
+static void
+assert_replaced(struct response *response, int endpoint, const char *header)
+{
+	char head[CGI_HEAD_SIZE];
+	size_t length;
+
+	support_capture();
+	length = cgi_format_head(response, endpoint, head);
+	assert_says(support_said(), header);
+	assert_int_equal(length, strlen(head));
+	assert_true(strncmp(head, "Status: 500 ", 12) == 0);
+	assert_says(head, "application/problem+json");
+	assert_null(strstr(head, "vvvv"));
+	assert_int_equal(response->status, 500);
+	assert_says(response->body, "more than 16320 bytes");
+	response_release(response);
+}
+
+static void
+a_larger_head_makes_the_response_a_500_that_says_so(void **state)
+{
+	struct response response;
+
+	(void)state;
+	fill(&response, RESPONSE_HEAD_MAX + 1);
+	assert_replaced(&response, ENDPOINT_health, "\"endpoint\":\"health\"");
+	fill(&response, RESPONSE_HEAD_MAX);
+	response_header(&response, "Too-Much",
+	    "More than what is left for the rest of the head, by far.");
+	response_header(&response, "More", "1");
+	response_delay(&response, 1);
+	assert_replaced(&response, ENDPOINT_UNCOUNTED, "Too-Much");
+	assert_int_equal(response.delay_ns, 1000000000);
 }
 
 int
@@ -179,9 +211,9 @@ main(void)
 	    cmocka_unit_test(a_receipt_time_that_is_none_is_unknown),
 	    cmocka_unit_test(a_head_has_type_length_and_an_empty_line),
 	    cmocka_unit_test(a_204_and_a_304_have_neither_type_nor_length),
-	    cmocka_unit_test(a_head_that_does_not_fit_is_none),
+	    cmocka_unit_test(a_head_of_just_the_limit_is_written_whole),
 	    cmocka_unit_test(
-		every_header_a_response_can_hold_fits_a_workers_head),
+		a_larger_head_makes_the_response_a_500_that_says_so),
 	};
 
 	return SUPPORT_RUN(tests);

@@ -209,35 +209,61 @@ headers_are_added_in_order(void **state)
 }
 
 static void
-a_header_that_does_not_fit_is_left_out_whole_and_logged(void **state)
+add_header_of(size_t size)
 {
-	char value[RESPONSE_HEADERS_SIZE];
-	size_t before;
+	char value[RESPONSE_HEAD_MAX + 1];
 
-	(void)state;
-	memset(value, 'x', sizeof(value) - 1);
-	value[sizeof(value) - 1] = '\0';
-	response_header(&response, "Before", "1");
-	before = response.headers_length;
-	support_capture();
-	response_header(&response, "Too-Long", value);
-	assert_says(support_said(), "Too-Long");
-	assert_int_equal(response.headers_length, before);
-	response_header(&response, "After", "1");
-	assert_memory_equal(response.headers, "Before: 1\r\nAfter: 1\r\n", 21);
-	assert_int_equal(response.headers_length, 21);
+	memset(value, 'x', size);
+	value[size - strlen("A: \r\n")] = '\0';
+	response_header(&response, "A", value);
 }
 
 static void
-headers_that_fill_the_room_to_the_last_byte_fit(void **state)
+headers_up_to_the_inline_room_need_no_memory(void **state)
 {
-	char value[RESPONSE_HEADERS_SIZE - sizeof("A: \r\n") + 2];
-
 	(void)state;
-	memset(value, 'x', sizeof(value) - 1);
-	value[sizeof(value) - 1] = '\0';
-	response_header(&response, "A", value);
-	assert_int_equal(response.headers_length, RESPONSE_HEADERS_SIZE);
+	add_header_of(RESPONSE_HEADERS_INLINE);
+	assert_int_equal(response.headers_length, RESPONSE_HEADERS_INLINE);
+	assert_ptr_equal(response.headers, response.headers_inline);
+}
+
+static void
+headers_beyond_the_inline_room_are_kept_whole_and_in_order(void **state)
+{
+	(void)state;
+	add_header_of(RESPONSE_HEADERS_INLINE);
+	response_header(&response, "B", "1");
+	add_header_of(8000);
+	response_header(&response, "C", "2");
+	assert_int_equal(
+	    response.headers_length, RESPONSE_HEADERS_INLINE + 6 + 8000 + 6);
+	assert_memory_equal(response.headers, "A: xx", 5);
+	assert_memory_equal(response.headers + RESPONSE_HEADERS_INLINE - 3,
+	    "x\r\nB: 1\r\nA: xx", 14);
+	assert_memory_equal(
+	    response.headers + response.headers_length - 9, "x\r\nC: 2\r\n", 9);
+	assert_string_equal(response.too_long, "");
+	response_problem(&response, 404, "They stay when the body changes.");
+	assert_memory_equal(response.headers, "A: xx", 5);
+}
+
+static void
+the_first_header_over_the_limit_is_remembered_and_none_added_after_it(
+    void **state)
+{
+	(void)state;
+	add_header_of(RESPONSE_HEAD_MAX);
+	assert_int_equal(response.headers_length, RESPONSE_HEAD_MAX);
+	assert_string_equal(response.too_long, "");
+	response_header(&response, "Too-Much", "");
+	response_header(&response, "More", "");
+	assert_string_equal(response.too_long, "Too-Much");
+	assert_int_equal(response.headers_length, RESPONSE_HEAD_MAX);
+	response_release(&response);
+	response_init(&response);
+	assert_string_equal(response.too_long, "");
+	response_header(&response, "A", "1");
+	assert_int_equal(response.headers_length, 6);
 }
 
 static void
@@ -307,8 +333,10 @@ main(void)
 	    TEST(json_is_utf8_whatever_the_client_sent),
 	    TEST(sound_utf8_stays_as_it_is),
 	    TEST(headers_are_added_in_order),
-	    TEST(a_header_that_does_not_fit_is_left_out_whole_and_logged),
-	    TEST(headers_that_fill_the_room_to_the_last_byte_fit),
+	    TEST(headers_up_to_the_inline_room_need_no_memory),
+	    TEST(headers_beyond_the_inline_room_are_kept_whole_and_in_order),
+	    TEST(
+		the_first_header_over_the_limit_is_remembered_and_none_added_after_it),
 	    TEST(a_delay_is_kept_in_nanoseconds),
 	    TEST(a_delay_that_is_no_number_of_seconds_is_defined),
 	    TEST(statuses_have_their_reason_phrases),

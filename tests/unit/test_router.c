@@ -175,7 +175,7 @@ an_unknown_path_is_a_404_problem(void **state)
 static const char *
 headers(void)
 {
-	static char text[RESPONSE_HEADERS_SIZE + 1];
+	static char text[RESPONSE_HEADERS_INLINE + 1];
 
 	snprintf(text, sizeof(text), "%.*s", (int)response.headers_length,
 	    response.headers);
