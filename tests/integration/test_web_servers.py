@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import conftest
-from conftest import PROGRAM, free_ports, parse, requests_of, run_program, wait_for
+from conftest import PROGRAM, free_ports, parse, requests_of, run_program, stat_of, wait_for
 
 BODY_MAX = 64 << 10
 IS_ROOT = os.geteuid() == 0
@@ -132,6 +132,9 @@ class WebServer:
             process.terminate()
         for process in self.processes:
             process.wait(20)
+        groups = {str(process.pid) for process in self.processes}
+        wait_for(lambda: not any(groups.intersection(stat_of(pid)[2:3]) for pid in os.listdir("/proc") if pid.isdigit()),
+                 what="the end of all processes")
 
 
 @contextlib.contextmanager
@@ -154,7 +157,7 @@ def cgi(request):
         server.counters = server.folder / "counters"
         program = shutil.copy(PROGRAM, server.folder)
         if request.param == "fcgiwrap":
-            server.run(["/usr/sbin/fcgiwrap", "-c", 4, "-s", f"unix:{server.folder}/w.sock"])
+            server.run(["/usr/sbin/fcgiwrap", "-s", f"unix:{server.folder}/w.sock"])
             wait_for((server.folder / "w.sock").exists)
         server.start(kind, template, program=program, counters=server.counters, **values)
         server.requests = lambda: requests_of(parse(run_program("metrics", "--metrics-file", str(server.counters)).stdout))
