@@ -61,9 +61,9 @@ is_available(const struct placement *placement, unsigned slot)
 }
 
 /*
- * Whether a worker has not died since the master looked: a stopped or busy
- * master reaps nobody. Costs three system calls, so it is for the one that was
- * chosen. Safe in signal handlers.
+ * Whether a worker still lives. The master may be stopped or busy and not have
+ * reaped it yet. This takes three system calls, so only the chosen worker is
+ * checked. It takes no lock and no memory, as a signal handler requires.
  */
 static bool
 is_alive(const struct placement *placement, unsigned slot)

@@ -575,9 +575,9 @@ install_give_away(struct worker *worker)
 /* --- leaving ----------------------------------------------------------- */
 
 /*
- * Whether this worker may stop accepting: another one accepts, and is not about
- * to leave for the same reason. The master takes the name of a leaver back when
- * it has gone.
+ * Whether this worker may stop accepting. Only one worker at a time may, and
+ * another one must be accepting. The master clears `leaver` when that worker
+ * has exited.
  */
 static bool
 others_accept(const struct worker *worker)

@@ -65,6 +65,13 @@ def cgi(own_service):
         wrap.wait(10)
 
 
+def test_cgi_injects_no_fault_for_another_website(cgi):
+    own = {"Origin": f"http://127.0.0.1:{cgi.cgi_port}"}
+    assert cgi.get("/status/418", port=cgi.cgi_port, headers=own).status == 418
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}):
+        assert cgi.get("/status/418", port=cgi.cgi_port, headers=headers).status == 403
+
+
 def test_cgi_answers_the_same_routes_and_counts_beside_the_pool(cgi):
     before = cgi.requests()
     for method, path, status in (("GET", "/bye", 200), ("GET", "/nope", 404), ("POST", "/bye", 405), ("HEAD", "/bye", 200),
