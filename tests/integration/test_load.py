@@ -162,10 +162,10 @@ def test_the_end_of_its_parent_ends_the_load():
 
 
 def test_a_load_in_a_container_outlives_the_runtime_that_started_it():
-    if subprocess.run(["unshare", "--pid", "--fork", "true"], check=False, capture_output=True).returncode != 0:
+    if subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], check=False, capture_output=True).returncode != 0:
         pytest.skip("a PID namespace takes root")
-    # As `kubectl exec` does it: the load's parent is outside of its PID namespace, and ends at once.
-    runtime = subprocess.Popen(["unshare", "--pid", "--fork", PROGRAM, "load", "--cpu", "0.1", "--seconds", "2"],
+    # As `kubectl exec` does it: the load's parent is outside of its PID namespace, and ends at once. LeakSanitizer needs a /proc of it.
+    runtime = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", PROGRAM, "load", "--cpu", "0.1", "--seconds", "2"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     assert runtime.stdout.readline().startswith("limits:")
     load = wait_for(lambda: [pid for pid in children(runtime.pid) if children(pid)])[0]
