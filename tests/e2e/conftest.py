@@ -131,6 +131,10 @@ class Stack:
         return sorted((pid for pid in parents if all(word in commands[pid] for word in words) and depth(pid)),
                       key=lambda pid: (depth(pid), started[pid], pid))
 
+    def service(self):
+        """The pids of the running service, the supervisor's first; [] while there is none."""
+        return self.processes("fcgi-webapp", "serve")
+
     def signal(self, number, *words):
         pids = self.processes(*words)
         assert pids, "no process %s below the stack" % (words,)

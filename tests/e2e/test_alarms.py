@@ -126,10 +126,10 @@ def worker_hangs(stack, report):
 def requests_queue(stack, report):
     """All workers held for some seconds under eighty requests, which then are answered late."""
     def cause():
-        master = stack.processes("fcgi-webapp", "serve")[0]
+        supervisor = stack.service()[0]
         with Traffic(stack, ["/"], rate=400, threads=80):
             stack.signal(signal.SIGSTOP, "fcgi-webapp", "serve")
-            os.kill(master, signal.SIGCONT)
+            os.kill(supervisor, signal.SIGCONT)
             stopped = time.time()
             try:
                 wait_for(lambda: time.time() - stopped > 3, 10, "three seconds")
@@ -145,11 +145,15 @@ def counter_file_damaged(stack, report):
 
 
 def service_restarts(stack, report):
+    def is_back(killed):
+        """A worker of the killed service may answer once more before it dies, while no new service has started."""
+        return stack.service()[:1] not in ([], killed) and stack.request("/health")[0] == 200
+
     def cause():
         for _ in range(5):
-            master = stack.processes("fcgi-webapp", "serve")[0]
-            os.kill(master, signal.SIGKILL)
-            wait_for(lambda: stack.request("/health")[0] == 200 and stack.processes("fcgi-webapp", "serve")[0] != master, 20, "the service again")
+            killed = wait_for(stack.service, 20, "the service")[:1]
+            os.kill(killed[0], signal.SIGKILL)
+            wait_for(lambda: is_back(killed), 20, "the service again")
             again = time.time()
             wait_for(lambda: time.time() - again > 6, 10, "a while, since one that cannot stay up is given up")
     prove(stack, "ContainerRestarting", cause, lambda: None, report, "high", r"[56] restarts", resolved_within=None)
@@ -240,22 +244,18 @@ def normal_traffic(stack, report):
         with Traffic(stack, ["/", "/bye"], rate=400, threads=8) as many:
             wait_for(lambda: sum(many.statuses.values()) > 1500, 30, "a burst of 1,500 requests")
 
-    def pool():
-        """The pool's processes: the supervisor, the metrics process and the master, the workers, the youngest last."""
-        return stack.processes("fcgi-webapp", "serve")
-
     def restart():
-        before = pool()[:1]
+        before = stack.service()[:1]
         stack.signal(signal.SIGTERM, "scripts/run")
-        wait_for(lambda: pool()[:1] not in ([], before) and stack.request("/ready")[0] == 200, 60, "the service after a restart")
+        wait_for(lambda: stack.service()[:1] not in ([], before) and stack.request("/ready")[0] == 200, 60, "the service after a restart")
 
     def reload():
-        before = pool()
+        before = stack.service()
         os.kill(before[0], signal.SIGHUP)
-        wait_for(lambda: pool()[:1] == before[:1] and not set(before[3:]) & set(pool()), 30, "new workers")
+        wait_for(lambda: stack.service()[:1] == before[:1] and not set(before[3:]) & set(stack.service()), 30, "new workers")
 
     def kill():
-        os.kill(pool()[-1], signal.SIGKILL)
+        os.kill(stack.service()[-1], signal.SIGKILL)
 
     # Each event at its share of the time; bursts in every tenth.
     plan = sorted([(share / 20, burst) for share in range(1, 20, 2)] + [(0.22, restart), (0.5, restart), (0.78, restart), (0.34, reload), (0.64, kill)],
