@@ -23,7 +23,7 @@ LDLIBS := -l:libfcgi.a -ljson-c -lseccomp -lm -lpthread
 # One short line a step; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
 
-SOURCES := $(wildcard fcgi/*.c fcgi/*/*.c)
+SOURCES := $(sort $(shell find fcgi -name "*.c"))
 GENERATED := $(BUILD)/version.o $(BUILD)/page.o
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED)
 LIBRARY := $(BUILD)/libfcgi-webapp.a
@@ -62,7 +62,7 @@ $(BUILD)/%.o: %.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 # Fails for a route that the router would not serve as it stands in the table.
-$(BUILD)/check-routes: scripts/check-routes.c fcgi/routes.h
+$(BUILD)/check-routes: scripts/check-routes.c fcgi/app/routes.def
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
 
@@ -75,7 +75,7 @@ $(BUILD)/version.c: Makefile scripts/version $(SOURCES)
 	@mkdir -p $(@D)
 	@scripts/version $(VERSION) > $@
 
-$(BUILD)/page.c: scripts/page $(wildcard fcgi/endpoints/page/page.*)
+$(BUILD)/page.c: scripts/page $(wildcard fcgi/app/endpoints/page/page.*)
 	@mkdir -p $(@D)
 	@scripts/page > $@
 

@@ -9,17 +9,17 @@
 
 #include <json-c/json.h>
 
-#include "cgi_command.h"
-#include "counters.h"
-#include "load.h"
-#include "log.h"
-#include "metrics/catalog.h"
+#include "worker/cgi_command.h"
+#include "http/request_metrics.h"
+#include "load/load.h"
+#include "base/log.h"
+#include "metrics/registry.h"
 #include "metrics/exposition.h"
-#include "metrics/queue.h"
-#include "metrics/store_guard.h"
+#include "metrics/collectors/listen_backlog.h"
+#include "metrics/shm_guard.h"
 #include "options.h"
-#include "supervisor.h"
-#include "version.h"
+#include "master/supervisor.h"
+#include "base/version.h"
 
 static int
 parse(struct options *options, enum command command, int argc, char **argv)

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "request.h"
+#include "http/request.h"
 
 enum kind { TEXT, WHOLE, NUMBER, SWITCH, CHOICE };
 

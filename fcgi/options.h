@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "log.h"
+#include "base/log.h"
 
 /* One bit a command, to say which options it takes. */
 enum command {

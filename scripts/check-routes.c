@@ -1,5 +1,5 @@
 /*
- * Part of the build: fail where the router would not serve a route of routes.h
+ * Part of the build: fail where the router would not serve a route of routes.def
  * as it stands there. The router serves a literal path, or one {word} as the
  * last segment.
  */
@@ -11,7 +11,7 @@ static const struct {
 	const char *path;
 } routes[] = {
 #define ROUTE(name, path, methods, flags) {#name, path},
-#include "../fcgi/routes.h"
+#include "../fcgi/app/routes.def"
 #undef ROUTE
 };
 
@@ -62,14 +62,14 @@ main(void)
 
 		if (fault) {
 			fprintf(stderr,
-			    "fcgi/routes.h: route \"%s\", path \"%s\": %s\n",
+			    "fcgi/app/routes.def: route \"%s\", path \"%s\": %s\n",
 			    routes[i].name, routes[i].path, fault);
 			status = 1;
 		}
 		for (int k = 0; k < i; k++)
 			if (is_same(routes[i].path, routes[k].path)) {
 				fprintf(stderr,
-				    "fcgi/routes.h: route \"%s\", path "
+				    "fcgi/app/routes.def: route \"%s\", path "
 				    "\"%s\": has the same path as \"%s\"\n",
 				    routes[i].name, routes[i].path,
 				    routes[k].name);

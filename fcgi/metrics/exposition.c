@@ -13,12 +13,12 @@
 #include <string.h>
 #include <strings.h>
 
-#include "log.h"
-#include "metrics/catalog.h"
-#include "metrics/cgroup.h"
-#include "metrics/process.h"
-#include "metrics/queue.h"
-#include "version.h"
+#include "base/log.h"
+#include "metrics/registry.h"
+#include "metrics/collectors/cgroup.h"
+#include "metrics/collectors/process.h"
+#include "metrics/collectors/listen_backlog.h"
+#include "base/version.h"
 
 enum type { COUNTER, GAUGE, HISTOGRAM };
 

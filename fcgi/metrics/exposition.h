@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "metrics/store.h"
+#include "metrics/shm.h"
 
 /*
  * Prometheus text 0.0.4 and OpenMetrics 1.0:

@@ -118,15 +118,15 @@ def build_with_routes(count):
             tree / part,
             dirs_exist_ok=True,
             copy_function=copy_newer,
-            ignore=shutil.ignore_patterns("routes.h", "__pycache__"),
+            ignore=shutil.ignore_patterns("routes.def", "__pycache__"),
         )
     copy_newer(ROOT / "Makefile", tree / "Makefile")
-    lines = re.findall(r"^ROUTE\(.*\n", (ROOT / "fcgi" / "routes.h").read_text(), re.MULTILINE)[: count - 1]
+    lines = re.findall(r"^ROUTE\(.*\n", (ROOT / "fcgi" / "app" / "routes.def").read_text(), re.MULTILINE)[: count - 1]
     names = [f"extra{number:04}" for number in range(len(lines), count)]
     lines += [f'ROUTE({name}, "/{name}", GET, 0)\n' for name in names]
-    write(tree / "fcgi" / "routes.h", "".join(lines))
+    write(tree / "fcgi" / "app" / "routes.def", "".join(lines))
     write(
-        tree / "fcgi" / "endpoints" / "extra.c",
+        tree / "fcgi" / "app" / "endpoints" / "extra.c",
         '#include "router.h"\n#define EXTRA(name) void endpoint_##name(const struct request *request, '
         "struct response *response) { (void)request; response_text(response, 200, "
         '"{\\"msg\\": \\"Hello World\\"}"); }\n' + "".join(f"EXTRA({name})\n" for name in names),

@@ -10,11 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "counters.h"
-#include "metrics/catalog.h"
+#include "http/request_metrics.h"
+#include "metrics/registry.h"
 #include "metrics/exposition.h"
-#include "metrics/store.h"
-#include "router.h"
+#include "metrics/shm.h"
+#include "http/router.h"
 
 enum { WORKERS = 16, PROCESSES = 8, SERIES = 1000 };
 enum { INCREMENTS = 100000000, REQUESTS = 10000000, RENDERINGS = 500 };

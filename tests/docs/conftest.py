@@ -61,7 +61,7 @@ def options(command):
 @functools.lru_cache
 def routes():
     """Path -> methods, out of the route table."""
-    table = (ROOT / "fcgi/routes.h").read_text()
+    table = (ROOT / "fcgi/app/routes.def").read_text()
     return {path: set(methods.split(" | ")) for path, methods in re.findall(r'^ROUTE\(\w+, "([^"]+)", ([A-Z |]+),', table, re.M)}
 
 

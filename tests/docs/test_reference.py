@@ -210,7 +210,7 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
 
 
 def test_every_signal_that_the_master_takes_is_described():
-    handled = set(re.findall(r"case SIG(\w+):", (ROOT / "fcgi/pool.c").read_text())) - {"CHLD"}
+    handled = set(re.findall(r"case SIG(\w+):", (ROOT / "fcgi/master/master.c").read_text())) - {"CHLD"}
     described = (ROOT / "docs/signals.md").read_text()
     assert handled == {"TERM", "QUIT", "INT", "HUP"}
     for signal in handled:

@@ -6,7 +6,7 @@
 
 #include "fuzz.h"
 #include "metrics/exposition.h"
-#include "request.h"
+#include "http/request.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "metrics/cgroup.h"
-#include "metrics/process.h"
+#include "metrics/collectors/cgroup.h"
+#include "metrics/collectors/process.h"
 
 static char root[] = "/dev/shm/fcgi-webapp-fuzz-XXXXXX";
 

@@ -8,11 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cgi.h"
-#include "connection.h"
+#include "http/cgi.h"
+#include "fastcgi/connection.h"
 #include "fuzz.h"
-#include "log.h"
-#include "router.h"
+#include "base/log.h"
+#include "http/router.h"
 
 /*
  * Routes that need a pool, or end the process on purpose, are left out. Returns

@@ -19,8 +19,8 @@ def test_the_page_makes_an_endpoint_that_answers_and_counts(tmp_path, monkeypatc
     commands, _ = blocks("sh")
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
-    (tree / "fcgi/endpoints/greet.c").write_text(handler)
-    with (tree / "fcgi/routes.h").open("a") as table:
+    (tree / "fcgi/app/endpoints/greet.c").write_text(handler)
+    with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(route)
     (tree / "tests/integration/test_greet.py").write_text(test)
 

@@ -57,8 +57,8 @@ def program(tmp_path_factory):
     """The program with two endpoints more."""
     tree = tmp_path_factory.mktemp("heads") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
-    (tree / "fcgi/endpoints/heads.c").write_text(ENDPOINTS)
-    with (tree / "fcgi/routes.h").open("a") as table:
+    (tree / "fcgi/app/endpoints/heads.c").write_text(ENDPOINTS)
+    with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(ROUTES)
     subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
     return tree / "build/fcgi-webapp"

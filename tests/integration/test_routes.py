@@ -18,7 +18,7 @@ def tree(tmp_path_factory):
 
 def build(tree, target, *lines):
     """Make a target with these lines at the end of the route table."""
-    (tree / "fcgi/routes.h").write_text("\n".join([(ROOT / "fcgi/routes.h").read_text(), *lines, ""]))
+    (tree / "fcgi/app/routes.def").write_text("\n".join([(ROOT / "fcgi/app/routes.def").read_text(), *lines, ""]))
     shutil.rmtree(tree / "build", ignore_errors=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("BUILD", "MAKE"))}
     return subprocess.run(["make", "-s", target], cwd=tree, env=environment, capture_output=True, text=True, timeout=300)
@@ -39,7 +39,7 @@ def build(tree, target, *lines):
 def test_a_route_that_would_be_served_wrongly_fails_the_build_and_is_named(tree, path, says):
     run = build(tree, "build/fcgi/router.o", f'ROUTE(orders, "{path}", GET, 0)')
     assert run.returncode != 0
-    message = next(line for line in run.stderr.splitlines() if "routes.h" in line)
+    message = next(line for line in run.stderr.splitlines() if "routes.def" in line)
     assert f'route "orders", path "{path}"' in message and says in message
 
 

@@ -63,8 +63,8 @@ def service(tmp_path_factory):
     """The program with one endpoint more, which does what it should not."""
     tree = tmp_path_factory.mktemp("sandbox") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
-    (tree / "fcgi/endpoints/escape.c").write_text(ESCAPE)
-    with (tree / "fcgi/routes.h").open("a") as table:
+    (tree / "fcgi/app/endpoints/escape.c").write_text(ESCAPE)
+    with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write('ROUTE(escape, "/escape/{how}", POST, 0)\n')
     subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
     folder = short_folder()

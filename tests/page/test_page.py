@@ -79,7 +79,7 @@ def test_the_alarms_of_the_page_are_those_of_prometheus(service):
     rules = yaml.safe_load((ROOT / "monitoring/prometheus/rules/container.yml").read_text())["groups"][0]["rules"]
     alerts = {rule["alert"]: rule for rule in rules if "alert" in rule}
     windows = {match for rule in rules for match in re.findall(r"rate\(cgroup_cpu\w+{[^}]*}\[(\d+)s\]", str(rule.get("expr")))}
-    script = (ROOT / "fcgi/endpoints/page/page.js").read_text()
+    script = (ROOT / "fcgi/app/endpoints/page/page.js").read_text()
     assert windows == {re.search(r"RULE_SECONDS = (\d+)", script)[1]}
 
     shown = json.loads(re.search(r'id="rules">(.*?)</script>', html(service), re.S)[1])
@@ -96,7 +96,7 @@ def test_the_alarms_of_the_page_are_those_of_prometheus(service):
 
 
 def test_the_alerts_that_the_page_names_exist():
-    script = (ROOT / "fcgi/endpoints/page/page.js").read_text()
+    script = (ROOT / "fcgi/app/endpoints/page/page.js").read_text()
     rules = "".join(path.read_text() for path in (ROOT / "monitoring/prometheus/rules").glob("*.yml"))
     named = re.findall(r"(?:: |')((?:[A-Z][a-z]+){2,})'", script)
     assert "WorkersCrashing" in named

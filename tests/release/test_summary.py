@@ -48,8 +48,8 @@ def test_coverage_is_a_table_by_file_with_the_sum_first(summary, tmp_path):
     rows = [line for line in summary("coverage").stdout.splitlines() if line.startswith("|")]
     assert rows[2:] == [
         "| **all** | 80.0 % (40 of 50) | 80.0 % (4 of 5) |",
-        "| fcgi/log.c | 100.0 % (10 of 10) | 100.0 % (1 of 1) |",
-        "| fcgi/router.c | 75.0 % (30 of 40) | 75.0 % (3 of 4) |",
+        "| fcgi/base/log.c | 100.0 % (10 of 10) | 100.0 % (1 of 1) |",
+        "| fcgi/http/router.c | 75.0 % (30 of 40) | 75.0 % (3 of 4) |",
     ]
 
 

@@ -3,8 +3,8 @@
  */
 #include "support.h"
 
-#include "cgi.h"
-#include "router.h"
+#include "http/cgi.h"
+#include "http/router.h"
 
 static struct request
 parse(const char *const *environment)

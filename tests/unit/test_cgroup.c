@@ -8,7 +8,7 @@
 #include <sched.h>
 #include <sys/resource.h>
 
-#include "metrics/cgroup.h"
+#include "metrics/collectors/cgroup.h"
 
 enum { KIB = 1024, MIB = 1024 * KIB };
 

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-#include "connection.h"
+#include "fastcgi/connection.h"
 #include "records.h"
 
 /* --- a peer of our choice --------------------------------------------------

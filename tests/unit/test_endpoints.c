@@ -8,14 +8,14 @@
 
 #include <json-c/json.h>
 
-#include "counters.h"
-#include "load_manager.h"
-#include "metrics/catalog.h"
-#include "observer.h"
+#include "http/request_metrics.h"
+#include "master/load_manager.h"
+#include "metrics/registry.h"
+#include "master/metrics_process.h"
 #include "options.h"
-#include "router.h"
+#include "http/router.h"
 #include "service.h"
-#include "version.h"
+#include "base/version.h"
 
 static struct store_catalog *catalog;
 static struct store store;

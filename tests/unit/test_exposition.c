@@ -7,12 +7,12 @@
 #include <ctype.h>
 #include <math.h>
 
-#include "counters.h"
-#include "listener.h"
-#include "metrics/catalog.h"
+#include "http/request_metrics.h"
+#include "master/listener.h"
+#include "metrics/registry.h"
 #include "metrics/exposition.h"
-#include "metrics/queue.h"
-#include "router.h"
+#include "metrics/collectors/listen_backlog.h"
+#include "http/router.h"
 
 static struct store_catalog *catalog;
 static struct store store;

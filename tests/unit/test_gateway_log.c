@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway_log.h"
-#include "metrics/catalog.h"
-#include "router.h"
+#include "master/gateway_log.h"
+#include "metrics/registry.h"
+#include "http/router.h"
 
 static struct store store;
 static struct store_catalog *catalog;

@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "listener.h"
-#include "metrics/queue.h"
+#include "master/listener.h"
+#include "metrics/collectors/listen_backlog.h"
 
 static char path[PATH_MAX];
 

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "load.h"
+#include "load/load.h"
 
 enum { MIB = 1 << 20 };
 

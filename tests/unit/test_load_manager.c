@@ -9,10 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "counters.h"
-#include "load_manager.h"
-#include "metrics/catalog.h"
+#include "base/clock.h"
+#include "http/request_metrics.h"
+#include "master/load_manager.h"
+#include "metrics/registry.h"
 
 static struct store store;
 static struct store_catalog *catalog;

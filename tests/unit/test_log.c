@@ -9,7 +9,7 @@
 
 #include <json-c/json.h>
 
-#include "log.h"
+#include "base/log.h"
 
 /* --- someone who fills the pipe between a look and a write ---------------- */
 

@@ -3,8 +3,8 @@
  */
 #include "support.h"
 
-#include "frame.h"
-#include "management.h"
+#include "fastcgi/record.h"
+#include "fastcgi/management.h"
 #include "records.h"
 
 static unsigned char answer[MANAGEMENT_ANSWER_MAX];

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <sys/resource.h>
 
-#include "metrics/process.h"
+#include "metrics/collectors/process.h"
 
 /* /proc/PID of a process that used so many ticks, with so many open files. */
 static void

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "request.h"
+#include "http/request.h"
 
 static struct request
 with_query(const char *query)

@@ -7,7 +7,7 @@
 
 #include <json-c/json.h>
 
-#include "response.h"
+#include "http/response.h"
 
 static struct response response;
 

@@ -1,10 +1,10 @@
 /*
  * From a path to its handler, and what is answered without one. The table is
- * read from routes.h, so that a new route is in these tests, too.
+ * read from routes.def, so that a new route is in these tests, too.
  */
 #include "support.h"
 
-#include "router.h"
+#include "http/router.h"
 
 static struct request request;
 static struct response response;

@@ -1,0 +1,17 @@
+/*
+ * POST /crash: aborts the worker that serves it, so that people can watch the
+ * pool heal. The caller gets nginx's 502.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "http/router.h"
+
+void
+endpoint_crash(const struct request *request, struct response *response)
+{
+	(void)response;
+	LOG(LOG_WARNING, "crashing on request",
+	    LOG_STRING("request_id", request->id));
+	abort();
+}

@@ -1,0 +1,28 @@
+/*
+ * GET /delay/{seconds}: answers after that time. The request is parked on a
+ * timer, so the worker goes on with others.
+ */
+#include <json-c/json.h>
+
+#include "http/router.h"
+
+enum { DELAY_SECONDS_MAX = 60 };
+
+void
+endpoint_delay(const struct request *request, struct response *response)
+{
+	struct json_object *body;
+	double seconds;
+
+	if (request_number(request->parameter, &seconds) < 0 ||
+	    seconds > DELAY_SECONDS_MAX) {
+		response_problem(response, 400,
+		    "The delay must be a number of seconds from 0 to %d.",
+		    DELAY_SECONDS_MAX);
+		return;
+	}
+	body = json_object_new_object();
+	json_object_object_add(body, "delay", json_object_new_double(seconds));
+	response_json(response, 200, body);
+	response_delay(response, seconds);
+}

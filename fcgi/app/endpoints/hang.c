@@ -1,0 +1,18 @@
+/*
+ * POST /hang: never answers, so that people can watch the master kill the
+ * worker at its deadline.
+ */
+#include <unistd.h>
+
+#include "base/log.h"
+#include "http/router.h"
+
+void
+endpoint_hang(const struct request *request, struct response *response)
+{
+	(void)response;
+	LOG(LOG_WARNING, "hanging on request",
+	    LOG_STRING("request_id", request->id));
+	for (;;)
+		pause();
+}

@@ -1,0 +1,201 @@
+/*
+ * GET /live: one snapshot for people and pages, as JSON. Counts are totals;
+ * rates are over the last second, as the master measured them. What could not
+ * be read is null.
+ */
+#include <stdlib.h>
+#include <time.h>
+
+#include <json-c/json.h>
+
+#include "base/clock.h"
+#include "metrics/registry.h"
+#include "metrics/collectors/cgroup.h"
+#include "metrics/shm.h"
+#include "options.h"
+#include "http/router.h"
+#include "service.h"
+
+static void
+add_number(struct json_object *object, const char *name, uint64_t value)
+{
+	json_object_object_add(
+	    object, name, json_object_new_int64((int64_t)value));
+}
+
+static void
+add_double(struct json_object *object, const char *name, double value)
+{
+	json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static void
+add_bool(struct json_object *object, const char *name, bool value)
+{
+	json_object_object_add(object, name, json_object_new_boolean(value));
+}
+
+static void
+add_nulls(struct json_object *object, const char *const *names)
+{
+	for (; *names; names++)
+		json_object_object_add(object, *names, NULL);
+}
+
+static struct json_object *
+describe_workers(const struct store *store)
+{
+	struct json_object *workers = json_object_new_object();
+	uint64_t count = 0, busy = 0, stopped = 0, connections = 0;
+
+	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
+		const struct store_state *state = store_state(store, slot);
+
+		if (state->pid == 0)
+			continue;
+		count++;
+		connections += (uint64_t)state->connections;
+		stopped += state->stopped != 0;
+		busy += !state->stopped && state->request_started != 0;
+	}
+	add_number(workers, "count", count);
+	add_number(workers, "busy", busy);
+	add_number(workers, "idle", count - busy - stopped);
+	add_number(workers, "stopped", stopped);
+	add_number(workers, "connections", connections);
+	return workers;
+}
+
+/* Requests by endpoint, and how many of them were answered with a 5xx. */
+static struct json_object *
+describe_requests(const struct store *store, uint64_t *total, uint64_t *errors)
+{
+	const struct store_catalog *catalog = store->catalog;
+	struct json_object *requests = json_object_new_object();
+	struct store_key *keys = calloc(catalog->key_capacity, sizeof(*keys));
+	uint64_t counts[ENDPOINT_COUNT] = {0};
+	size_t count = keys ? store_list_keys(store, keys) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t sum = store_sum(store, keys[i].cell);
+
+		counts[keys[i].endpoint] += sum;
+		*total += sum;
+		*errors += keys[i].code >= 500 ? sum : 0;
+	}
+	free(keys);
+	for (int i = 0; i < ENDPOINT_COUNT; i++)
+		add_number(requests, router_endpoint_name(i), counts[i]);
+	return requests;
+}
+
+/* Durations of all requests as [upper bound in seconds, count], plain. */
+static struct json_object *
+describe_durations(const struct store *store)
+{
+	struct json_object *durations = json_object_new_array();
+
+	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++) {
+		struct json_object *pair = json_object_new_array();
+		uint64_t count = 0;
+
+		for (unsigned endpoint = 0; endpoint < ENDPOINT_COUNT;
+		     endpoint++)
+			count += store_sum(store,
+			    catalog_duration_cell(endpoint) + 1 + (size_t)i);
+		json_object_array_add(
+		    pair, i < CATALOG_BOUND_COUNT
+			      ? json_object_new_double(
+				    (double)catalog_bounds[i].ns / 1e9)
+			      : NULL);
+		json_object_array_add(
+		    pair, json_object_new_int64((int64_t)count));
+		json_object_array_add(durations, pair);
+	}
+	return durations;
+}
+
+static struct json_object *
+describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
+{
+	static const char *const limit[] = {"limit_cores", "limited", NULL};
+	static const char *const rates[] = {"usage_cores", "demand_cores",
+	    "throttled_cores", "throttled_share", NULL};
+	struct json_object *cpu = json_object_new_object();
+	double usage = (double)master->cpu_usage / 1e9;
+	double throttled = (double)master->cpu_throttled / 1e9;
+	double share = (double)master->cpu_throttled_share / 1000;
+
+	if (cgroup->cpu_error) {
+		add_nulls(cpu, limit);
+	} else {
+		add_double(cpu, "limit_cores", cgroup->cpu_limit_cores);
+		add_bool(cpu, "limited", cgroup->cpu_limited);
+	}
+	if (master->cpu_usage < 0) {
+		add_nulls(cpu, rates);
+		return cpu;
+	}
+	add_double(cpu, "usage_cores", usage);
+	/* How much a throttled container wants, nothing tells. */
+	if (share > 0 || throttled > 0)
+		json_object_object_add(cpu, "demand_cores", NULL);
+	else
+		add_double(cpu, "demand_cores", usage);
+	add_double(cpu, "throttled_cores", throttled);
+	add_double(cpu, "throttled_share", share);
+	return cpu;
+}
+
+static struct json_object *
+describe_memory(const struct cgroup *cgroup)
+{
+	static const char *const names[] = {
+	    "limit_bytes", "limited", "usage_bytes", "working_set_bytes", NULL};
+	struct json_object *memory = json_object_new_object();
+
+	if (cgroup->memory_error) {
+		add_nulls(memory, names);
+		return memory;
+	}
+	add_number(memory, "limit_bytes", cgroup->memory_limit_bytes);
+	add_bool(memory, "limited", cgroup->memory_limited);
+	add_number(memory, "usage_bytes", cgroup->memory_usage_bytes);
+	add_number(
+	    memory, "working_set_bytes", cgroup->memory_working_set_bytes);
+	return memory;
+}
+
+void
+endpoint_live(const struct request *request, struct response *response)
+{
+	const struct store *store = request->service->store;
+	const struct store_state *master = store_state(store, STORE_MASTER);
+	struct json_object *live = json_object_new_object();
+	struct json_object *requests;
+	int64_t uptime = clock_boot() - master->started;
+	struct cgroup cgroup;
+	uint64_t total = 0;
+	uint64_t errors = 0;
+
+	cgroup_read("", &cgroup);
+	requests = describe_requests(store, &total, &errors);
+	add_double(live, "time", (double)clock_wall() / 1e9);
+	add_double(live, "uptime_seconds", (double)uptime / 1e9);
+	add_number(live, "starts", store_sum(store, CATALOG_STARTS));
+	json_object_object_add(live, "workers", describe_workers(store));
+	json_object_object_add(live, "requests", requests);
+	add_number(live, "requests_total", total);
+	add_number(live, "errors_total", errors);
+	add_double(
+	    live, "requests_per_second", (double)master->request_rate / 1000);
+	json_object_object_add(live, "durations", describe_durations(store));
+	json_object_object_add(live, "cpu", describe_cpu(master, &cgroup));
+	json_object_object_add(live, "memory", describe_memory(&cgroup));
+	json_object_object_add(live, "exercise",
+	    json_object_new_boolean(request->service->options->exercise));
+	json_object_object_add(live, "load_active",
+	    json_object_new_boolean(master->load_ticket != 0));
+	response_json(response, 200, live);
+	response_header(response, "Cache-Control", "no-store");
+}

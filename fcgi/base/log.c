@@ -1,0 +1,196 @@
+/*
+ * The logger: one JSON object (or one plain line) for each event, on stderr,
+ * in a single write so that lines of several processes never mix.
+ * Losing a line is better than a worker that waits for whoever reads the log.
+ */
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+/* A write of up to PIPE_BUF (4096) bytes is atomic on a pipe. */
+enum { LINE_SIZE = 4096 };
+
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
+
+static struct {
+	enum log_level level;
+	enum log_format format;
+	_Atomic uint64_t *dropped;
+	int fd;
+} logger = {LOG_INFO, LOG_JSON, NULL, STDERR_FILENO};
+
+/*
+ * Room that poll() sees in a pipe may be gone at the write: the whole pool has
+ * the same one. So a pipe is opened again, non-blocking for us and for nobody
+ * else who has it.
+ */
+static void
+open_pipe(void)
+{
+	struct stat status;
+	int fd;
+
+	if (logger.fd != STDERR_FILENO)
+		close(logger.fd);
+	logger.fd = STDERR_FILENO;
+	if (fstat(STDERR_FILENO, &status) < 0 || !S_ISFIFO(status.st_mode))
+		return;
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		logger.fd = fd;
+}
+
+void
+log_configure(enum log_level level, enum log_format format)
+{
+	logger.level = level;
+	logger.format = format;
+	open_pipe();
+}
+
+void
+log_count_dropped(_Atomic uint64_t *cell)
+{
+	logger.dropped = cell;
+}
+
+static void
+format_time(char *text, size_t size)
+{
+	struct timespec now;
+	struct tm utc;
+	char seconds[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(text, size, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
+}
+
+static void
+write_line(char *line, size_t length)
+{
+	struct pollfd out = {.fd = logger.fd, .events = POLLOUT};
+
+	if (length >= LINE_SIZE)
+		length = LINE_SIZE - 1;
+	line[length] = '\n';
+	if (poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) &&
+	    write(logger.fd, line, length + 1) > 0)
+		return;
+	if (logger.dropped)
+		atomic_fetch_add(logger.dropped, 1);
+}
+
+static struct json_object *
+make_object(enum log_level level, const char *time, const char *message,
+    const struct log_field *fields, size_t count)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "time", json_object_new_string(time));
+	json_object_object_add(
+	    object, "level", json_object_new_string(level_names[level]));
+	json_object_object_add(object, "pid", json_object_new_int(getpid()));
+	json_object_object_add(object, "msg", json_object_new_string(message));
+	for (size_t i = 0; i < count; i++)
+		json_object_object_add(object, fields[i].name,
+		    fields[i].string ? json_object_new_string(fields[i].string)
+				     : json_object_new_int64(fields[i].number));
+	return object;
+}
+
+/* A line that is too long for one write tells the message, cut, alone. */
+static size_t
+format_json(char *line, enum log_level level, const char *time,
+    const char *message, const struct log_field *fields, size_t count)
+{
+	struct json_object *object =
+	    make_object(level, time, message, fields, count);
+	char start[LINE_SIZE / 8]; /* a byte takes up to six, escaped */
+	int length = 0;
+
+	for (int i = 0; i < 2; i++) {
+		length = snprintf(line, LINE_SIZE, "%s",
+		    json_object_to_json_string_ext(
+			object, JSON_C_TO_STRING_PLAIN |
+				    JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(object);
+		if (length < LINE_SIZE)
+			break;
+		snprintf(start, sizeof(start), "%s", message);
+		object = i ? NULL : make_object(level, time, start, NULL, 0);
+	}
+	return (size_t)length;
+}
+
+static size_t
+format_plain(char *line, enum log_level level, const char *time,
+    const char *message, const struct log_field *fields, size_t count)
+{
+	size_t used = (size_t)snprintf(line, LINE_SIZE, "%s %s [%d] %s", time,
+	    level_names[level], getpid(), message);
+
+	for (size_t i = 0; i < count && used < LINE_SIZE; i++) {
+		char *end = line + used;
+		size_t room = LINE_SIZE - used;
+
+		used += fields[i].string
+			    ? (size_t)snprintf(end, room, " %s=%s",
+				  fields[i].name, fields[i].string)
+			    : (size_t)snprintf(end, room, " %s=%lld",
+				  fields[i].name, fields[i].number);
+	}
+	return used;
+}
+
+void
+log_fields(enum log_level level, const char *message,
+    const struct log_field *fields, size_t count)
+{
+	char line[LINE_SIZE];
+	char time[64];
+	size_t length;
+
+	if (level < logger.level)
+		return;
+	format_time(time, sizeof(time));
+	if (logger.format == LOG_JSON)
+		length = format_json(line, level, time, message, fields, count);
+	else
+		length =
+		    format_plain(line, level, time, message, fields, count);
+	write_line(line, length);
+}
+
+void
+log_text(enum log_level level, const char *format, ...)
+{
+	char message[LINE_SIZE / 2];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	log_fields(level, message, NULL, 0);
+}
+
+int
+log_failure(int error, const char *what, const char *path,
+    const struct log_advice *advices)
+{
+	while (advices->error && advices->error != error)
+		advices++;
+	log_text(LOG_ERROR, "cannot %s %s: %s", what, path,
+	    advices->error ? advices->text : strerror(-error));
+	return error;
+}

@@ -1,0 +1,139 @@
+/*
+ * From a path to its handler: a hash table over the literal part of each
+ * route's path, made at start out of routes.def. What no handler needs to know
+ * of HTTP (404, 405, OPTIONS) is answered here.
+ */
+#include "http/router.h"
+
+#include <string.h>
+
+#define GET    (1u << METHOD_GET | 1u << METHOD_HEAD)
+#define POST   (1u << METHOD_POST)
+#define PUT    (1u << METHOD_PUT)
+#define DELETE (1u << METHOD_DELETE)
+#define PATCH  (1u << METHOD_PATCH)
+
+#define EXERCISE ROUTE_EXERCISE
+
+const struct route router_routes[] = {
+#define ROUTE(name, path, methods, flags)                                      \
+	{#name, path, (methods) | 1u << METHOD_OPTIONS, flags, endpoint_##name},
+#include "app/routes.def"
+#undef ROUTE
+};
+
+/* At most half full, so that a look-up ends after a step or two. */
+enum { TABLE_SIZE = 4 * ENDPOINT_COUNT + 1 };
+
+static struct {
+	const char *literal; /* the path up to its {word} */
+	size_t length;
+	bool has_parameter;
+	int endpoint;
+} table[TABLE_SIZE];
+
+const char *
+router_endpoint_name(int endpoint)
+{
+	return endpoint < ENDPOINT_OTHER ? router_routes[endpoint].name
+					 : "other";
+}
+
+/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+static size_t
+hash(const char *text, size_t length)
+{
+	uint32_t value = 2166136261u;
+
+	for (size_t i = 0; i < length; i++)
+		value = (value ^ (unsigned char)text[i]) * 16777619u;
+	return value % TABLE_SIZE;
+}
+
+void
+router_open(bool exercise)
+{
+	memset(table, 0, sizeof(table));
+	for (int i = 0; i < ENDPOINT_OTHER; i++) {
+		const struct route *route = &router_routes[i];
+		size_t length = strcspn(route->path, "{");
+		size_t at = hash(route->path, length);
+
+		if ((route->flags & ROUTE_EXERCISE) && !exercise)
+			continue;
+		while (table[at].literal)
+			at = (at + 1) % TABLE_SIZE;
+		table[at].literal = route->path;
+		table[at].length = length;
+		table[at].has_parameter = route->path[length] == '{';
+		table[at].endpoint = i;
+	}
+}
+
+static int
+lookup(const char *path, size_t length, bool has_parameter)
+{
+	for (size_t at = hash(path, length); table[at].literal;
+	     at = (at + 1) % TABLE_SIZE)
+		if (table[at].length == length &&
+		    table[at].has_parameter == has_parameter &&
+		    memcmp(table[at].literal, path, length) == 0)
+			return table[at].endpoint;
+	return ENDPOINT_OTHER;
+}
+
+int
+router_find(const char *path, const char **parameter)
+{
+	const char *slash = strrchr(path, '/');
+	int endpoint = lookup(path, strlen(path), false);
+
+	*parameter = "";
+	if (endpoint != ENDPOINT_OTHER || !slash || slash[1] == '\0')
+		return endpoint;
+	endpoint = lookup(path, (size_t)(slash + 1 - path), true);
+	if (endpoint != ENDPOINT_OTHER)
+		*parameter = slash + 1;
+	return endpoint;
+}
+
+static void
+allow(struct response *response, unsigned methods)
+{
+	char value[128] = "";
+
+	for (int i = 0; i < METHOD_OTHER; i++)
+		if (methods & 1u << i) {
+			if (*value)
+				strcat(value, ", ");
+			strcat(value, request_method_name((enum method)i));
+		}
+	response_header(response, "Allow", value);
+}
+
+int
+router_dispatch(struct request *request, struct response *response)
+{
+	int endpoint = router_find(request->path, &request->parameter);
+	const struct route *route = &router_routes[endpoint];
+
+	if (endpoint == ENDPOINT_OTHER) {
+		response_problem(
+		    response, 404, "There is nothing at %s.", request->path);
+	} else if (!(route->methods & 1u << request->method)) {
+		response_problem(response, 405,
+		    "%s does not take this method; see Allow.", route->path);
+		allow(response, route->methods);
+	} else if (request->method == METHOD_OPTIONS) {
+		response_text(response, 204, "");
+		allow(response, route->methods);
+	} else if ((route->flags & ROUTE_EXERCISE) &&
+		   request_is_cross_site(request)) {
+		response_problem(response, 403,
+		    "%s does not take requests of another website's pages.",
+		    route->path);
+	} else {
+		route->handler(request, response);
+	}
+	return endpoint;
+}

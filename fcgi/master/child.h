@@ -1,0 +1,79 @@
+#ifndef CHILD_H
+#define CHILD_H
+
+/*
+ * A process that must always run: the master, the metrics process, a worker.
+ * Its parent starts it, reaps it, starts it again, and kills it when it is
+ * over its deadline.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "metrics/shm.h"
+
+struct child {
+	const char *role; /* in log lines; also the process's name (comm) */
+	unsigned number;  /* of a worker, from 0 */
+	unsigned slot;    /* where its state is in the counter file */
+	pid_t pid;        /* 0: there is no process */
+	/* All times are CLOCK_MONOTONIC in ns. */
+	int64_t started_at;
+	int64_t start_at;      /* without a process: when to start one */
+	int64_t stopped_at;    /* SIGSTOP; 0: it runs */
+	int failures;          /* exits in a row before it served a request */
+	bool is_over_deadline; /* it was killed for that */
+};
+
+/* Why a child ended. */
+enum child_end {
+	CHILD_DRAINED,  /* exit status 0 */
+	CHILD_RECYCLED, /* exit status WORKER_RECYCLED */
+	CHILD_CRASHED,  /* a signal, or another exit status */
+	CHILD_DEADLINE, /* killed by child_check_deadline() */
+};
+
+/*
+ * Fork. In the new process run(context, child) is called, which must not
+ * return; the process dies with its parent. Where fork() fails, start_at is
+ * set to try again in a second. Returns whether there is a new process.
+ */
+bool child_start(struct child *child, const struct store *store,
+    void (*run)(void *context, const struct child *child), void *context);
+
+/* Note what waitpid() with WUNTRACED | WCONTINUED told of a stop. */
+void child_stopped(
+    struct child *child, const struct store *store, bool is_stopped);
+
+/*
+ * Note and log that the process has ended with this wait status. Returns why.
+ * *served tells whether it had begun a request or lived for 10 s.
+ */
+enum child_end child_ended(
+    struct child *child, const struct store *store, int status, bool *served);
+
+/*
+ * Set when the next process starts: at once, or after 0.1 s, doubled up to 5 s
+ * for each failure in a row.
+ */
+void child_schedule(struct child *child, bool failed);
+
+/* Whether a process is missing and it is time to start one. */
+bool child_is_due(const struct child *child, int64_t now);
+
+/*
+ * Kill the process, with a log line, when its request or its stop lasts longer
+ * than limit_ns.
+ */
+void child_check_deadline(struct child *child, const struct store *store,
+    int64_t limit_ns, int64_t now);
+
+/*
+ * When the request that the child works on began; 0: it is idle. A time that
+ * cannot be true counts as idle: any worker could have written it.
+ */
+int64_t child_request_started(
+    const struct child *child, const struct store *store, int64_t now);
+
+#endif

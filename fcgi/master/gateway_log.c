@@ -1,0 +1,213 @@
+#include "master/gateway_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "metrics/registry.h"
+#include "http/router.h"
+
+enum {
+	READ_SIZE = 64 << 10,  /* at a time; longer than any line */
+	PATH_SIZE = 1024,      /* of a target; a longer one is no route's */
+	TRUNCATE_AT = 4 << 20, /* where the file system cannot cut out */
+};
+
+int
+gateway_log_open(
+    struct gateway_log *log, const char *metrics_socket, struct store *store)
+{
+	static const struct log_advice advices[] = {
+	    {-EACCES, "permission denied: let this user read and write it and "
+		      "its directory, or choose another --metrics-socket"},
+	    {0, NULL},
+	};
+	char path[PATH_MAX];
+	mode_t mask = umask(0117); /* nginx may run as another of the group */
+
+	*log = (struct gateway_log){.fd = -1, .store = store};
+	snprintf(path, sizeof(path), "%s.log", metrics_socket);
+	log->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
+	umask(mask);
+	return log->fd < 0
+		   ? log_failure(-errno, "open nginx's log", path, advices)
+		   : 0;
+}
+
+/* The path in a target, without the scheme and the host of a proxy's request.
+ */
+static const char *
+skip_authority(const char *target)
+{
+	const char *authority = strstr(target, "://");
+	const char *path;
+
+	if (*target == '/' || !authority)
+		return target;
+	path = strpbrk(authority + 3, "/ ");
+	return path && *path == '/' ? path : "/";
+}
+
+/*
+ * Decode what nginx's log escapes (\xHH) and what a URL does (%HH), up to the
+ * query or the end of the target.
+ */
+static void
+decode_path(const char *target, char *path, size_t size)
+{
+	size_t used = 0;
+
+	while (*target && !strchr("? ", *target) && used + 1 < size) {
+		size_t mark = *target == '%' ? 1 : 0;
+		unsigned byte;
+
+		if (strncmp(target, "\\x", 2) == 0)
+			mark = 2;
+		if (mark > 0 && sscanf(target + mark, "%2x", &byte) == 1) {
+			path[used++] = (char)byte;
+			target += mark + strnlen(target + mark, 2);
+		} else {
+			path[used++] = *target++;
+		}
+	}
+	path[used] = '\0';
+}
+
+bool
+gateway_log_parse(const char *line, struct counters_request *request)
+{
+	char method[32] = "";
+	char path[PATH_SIZE];
+	const char *parameter;
+	unsigned status, seconds, milliseconds;
+	uint64_t bytes;
+	int rest = 0;
+	int target = 0;
+
+	if (*line < '1' || *line > '9' ||
+	    sscanf(line, "%3u %9u.%3u %19" SCNu64 "%n", &status, &seconds,
+		&milliseconds, &bytes, &rest) != 4 ||
+	    status < 100)
+		return false;
+	line += rest;
+	sscanf(line, " %31[^ ] %n", method, &target);
+	decode_path(skip_authority(line + target), path, sizeof(path));
+	*request = (struct counters_request){
+	    .endpoint = router_find(target ? path : "", &parameter),
+	    .method = request_method_parse(method),
+	    .status = (int)status,
+	    .duration_ns =
+		seconds * CLOCK_NS_PER_SECOND + milliseconds * CLOCK_NS_PER_MS,
+	    .queue_ns = -1,
+	    .body_bytes = bytes,
+	};
+	return true;
+}
+
+/* Set how far the file was read, by what is to be added: one writer a slot. */
+static void
+move_position(const struct gateway_log *log, off_t from, off_t to)
+{
+	store_add(store_cells(log->store, STORE_OBSERVER), CATALOG_GATEWAY_LOG,
+	    (uint64_t)to - (uint64_t)from);
+}
+
+/*
+ * Where to go on: behind what was read, and behind what another counter file
+ * has read and cut out. A file that is shorter than that is a new one.
+ */
+static off_t
+find_position(const struct gateway_log *log)
+{
+	off_t before = (off_t)store_sum(log->store, CATALOG_GATEWAY_LOG);
+	off_t position = before;
+	struct stat status;
+
+	if (fstat(log->fd, &status) == 0 && status.st_size < before)
+		position = 0;
+	if (position == 0) {
+		off_t data = lseek(log->fd, 0, SEEK_DATA);
+
+		position = data > 0 ? data : 0;
+	}
+	if (position != before)
+		move_position(log, before, position);
+	return position;
+}
+
+/*
+ * Count the whole lines at the start of these bytes, and pass over zeros, which
+ * another counter file has cut out. Returns how many bytes that took.
+ */
+static size_t
+count_lines(
+    const struct gateway_log *log, off_t position, char *bytes, size_t size)
+{
+	size_t at = 0;
+
+	while (at < size) {
+		struct counters_request request;
+		char *end = memchr(bytes + at, '\n', size - at);
+		size_t length = 0;
+
+		while (at + length < size && bytes[at + length] == '\0')
+			length++;
+		if (length == 0 && end) {
+			*end = '\0';
+			length = (size_t)(end + 1 - (bytes + at));
+			if (gateway_log_parse(bytes + at, &request))
+				counters_count(
+				    log->store, STORE_OBSERVER, &request);
+		} else if (length == 0 && size == READ_SIZE && at == 0) {
+			length = size; /* nginx writes no line that long */
+		} else if (length == 0) {
+			break;
+		}
+		move_position(log, position, position + (off_t)length);
+		position += (off_t)length;
+		at += length;
+	}
+	return at;
+}
+
+/* Give the disk back what was counted. */
+static void
+cut_out(const struct gateway_log *log, off_t position)
+{
+	struct stat status;
+
+	if (fallocate(log->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		position) == 0)
+		return;
+	if (errno == EOPNOTSUPP && fstat(log->fd, &status) == 0 &&
+	    status.st_size == position && position > TRUNCATE_AT &&
+	    ftruncate(log->fd, 0) < 0)
+		log_text(LOG_ERROR, "cannot truncate nginx's log: %s",
+		    strerror(errno));
+}
+
+void
+gateway_log_count(const struct gateway_log *log)
+{
+	static char bytes[READ_SIZE];
+	off_t position = find_position(log);
+	off_t begin = position;
+	ssize_t size;
+
+	while ((size = pread(log->fd, bytes, sizeof(bytes), position)) > 0) {
+		size_t done = count_lines(log, position, bytes, (size_t)size);
+
+		position += (off_t)done;
+		if (done == 0)
+			break;
+	}
+	if (position > begin)
+		cut_out(log, position);
+}

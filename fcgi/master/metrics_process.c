@@ -1,0 +1,54 @@
+/*
+ * What the observer serves: a process of its own on a socket of its own, so
+ * that a scrape is answered when every worker is busy, stopped or dead.
+ */
+#include "master/metrics_process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/gateway_log.h"
+#include "metrics/exposition.h"
+#include "metrics/shm_guard.h"
+#include "http/router.h"
+#include "service.h"
+
+static void
+answer_metrics(const struct request *request, struct response *response)
+{
+	const struct exposition_source source = {
+	    .store = request->service->store,
+	    .alive = true,
+	    .queue_fd = request->service->queue_fd,
+	    .root = "",
+	};
+	enum exposition_format format = exposition_negotiate(request->accept);
+	uint64_t mark = store_guard_mark();
+	size_t size;
+	char *text;
+
+	if (request->service->gateway_log)
+		gateway_log_count(request->service->gateway_log);
+	text = exposition_render(&source, format, &size);
+	if (text && (!mark || mark != store_guard_mark())) {
+		free(text);
+		response_problem(response, 503,
+		    "The counter file was truncated and its counts are being "
+		    "put back; ask again.");
+	} else if (text)
+		response_memory(
+		    response, 200, exposition_content_type(format), text, size);
+	else
+		response_problem(response, 500, "Out of memory.");
+}
+
+int
+observer_dispatch(struct request *request, struct response *response)
+{
+	if (strcmp(request->path, "/metrics") == 0 &&
+	    (request->method == METHOD_GET || request->method == METHOD_HEAD))
+		answer_metrics(request, response);
+	else
+		response_problem(response, 404, "Only GET /metrics is here.");
+	return ENDPOINT_UNCOUNTED;
+}

@@ -1,0 +1,406 @@
+/*
+ * The supervisor does as little as it can, so that it has little to die of. It
+ * holds what must outlive the master: the sockets and the counter file.
+ */
+#include "master/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "master/child.h"
+#include "base/clock.h"
+#include "http/request_metrics.h"
+#include "master/gateway_log.h"
+#include "master/listener.h"
+#include "base/log.h"
+#include "metrics/registry.h"
+#include "metrics/collectors/listen_backlog.h"
+#include "metrics/shm_guard.h"
+#include "master/metrics_process.h"
+#include "master/master.h"
+#include "http/router.h"
+#include "service.h"
+#include "worker/worker.h"
+
+enum { TICK_MS = 100, FAILURES_MAX = 10 };
+
+struct supervisor {
+	const struct options *options;
+	struct store store;
+	struct gateway_log gateway_log;
+	struct service service;
+	struct pool_config pool;
+	int metrics_fd;
+	struct listener_file socket;
+	struct listener_file metrics_socket;
+	int signals;
+	struct child master;
+	struct child metrics;
+	bool is_leaving; /* TERM, QUIT or INT has come */
+	bool is_done;
+	int exit_status;
+};
+
+/* --- children ---------------------------------------------------------- */
+
+static _Noreturn void
+run_master(void *context, const struct child *child)
+{
+	struct supervisor *supervisor = context;
+
+	(void)child;
+	close(supervisor->signals);
+	close(supervisor->metrics_fd);
+	exit(pool_run(&supervisor->pool));
+}
+
+static void
+count_gateway_log(void *log)
+{
+	gateway_log_count(log);
+}
+
+static _Noreturn void
+run_metrics(void *context, const struct child *child)
+{
+	struct supervisor *supervisor = context;
+	const struct worker_config config = {
+	    .service = &supervisor->service,
+	    .listen_fd = supervisor->metrics_fd,
+	    .slot = child->slot,
+	    .dispatch = observer_dispatch,
+	    .each_second = count_gateway_log,
+	    .context = &supervisor->gateway_log,
+	    .writable_fd = supervisor->gateway_log.fd,
+	};
+	int status;
+
+	close(supervisor->signals);
+	close(supervisor->pool.listen_fd);
+	status = worker_run(&config);
+	gateway_log_count(&supervisor->gateway_log);
+	exit(status);
+}
+
+/* Whether a worker has served since it was started. */
+static bool
+has_served(const struct store *store)
+{
+	for (unsigned i = STORE_WORKER; i < store->slot_count; i++)
+		if (store_state(store, i)->served > 0)
+			return true;
+	return false;
+}
+
+/*
+ * Wait for the workers of a master that is dead: they die with it, and the next
+ * ones take their slots. Their pids are what the workers could have written, so
+ * nobody is killed by them.
+ */
+static void
+reap_orphans(struct supervisor *supervisor)
+{
+	const struct store *store = &supervisor->store;
+	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
+	const struct timespec step = {.tv_nsec = 200000};
+
+	for (unsigned i = STORE_WORKER; i < store->slot_count; i++) {
+		struct store_state *state = store_state(store, i);
+		pid_t pid = (pid_t)state->pid;
+		pid_t reaped = -1;
+
+		if (pid <= 0 || pid == supervisor->metrics.pid)
+			continue;
+		while ((reaped = waitpid(pid, NULL, WNOHANG)) == 0 &&
+		       clock_now() < patience)
+			nanosleep(&step, NULL);
+		if (reaped == pid)
+			store_add(store_cells(store, STORE_MASTER),
+			    CATALOG_EXITS_CRASHED, 1);
+		state->pid = 0;
+	}
+}
+
+/* The master has ended: by itself, so all is over, or by a signal. */
+static void
+master_ended(struct supervisor *supervisor, int status)
+{
+	struct child *master = &supervisor->master;
+	bool is_serving = has_served(&supervisor->store);
+	bool served;
+
+	child_ended(master, &supervisor->store, status, &served);
+	if (WIFEXITED(status) || supervisor->is_leaving) {
+		supervisor->exit_status =
+		    WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+		supervisor->is_done = true;
+		return;
+	}
+	reap_orphans(supervisor);
+	child_schedule(master, !is_serving);
+	if (master->failures >= FAILURES_MAX) {
+		log_text(LOG_ERROR,
+		    "giving up: the master died %d times before a worker "
+		    "served anything; the lines above say how",
+		    master->failures);
+		supervisor->exit_status = 1;
+		supervisor->is_done = true;
+	}
+}
+
+static void
+child_changed(struct supervisor *supervisor, struct child *child, int status)
+{
+	bool served;
+
+	if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
+		child_stopped(child, &supervisor->store, WIFSTOPPED(status));
+	} else if (child == &supervisor->master) {
+		master_ended(supervisor, status);
+	} else {
+		enum child_end end =
+		    child_ended(child, &supervisor->store, status, &served);
+
+		child_schedule(child, end == CHILD_CRASHED && !served);
+	}
+}
+
+static void
+reap(struct supervisor *supervisor)
+{
+	int status;
+	pid_t pid;
+
+	while (!supervisor->is_done &&
+	       (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) >
+		   0) {
+		if (pid == supervisor->master.pid)
+			child_changed(supervisor, &supervisor->master, status);
+		else if (pid == supervisor->metrics.pid)
+			child_changed(supervisor, &supervisor->metrics, status);
+	}
+}
+
+/* Start what is missing; kill what is stuck or was stopped for too long. */
+static void
+check_children(struct supervisor *supervisor, int64_t now)
+{
+	struct child *metrics = &supervisor->metrics;
+	int64_t limit = (int64_t)(supervisor->options->request_timeout * 1e9);
+
+	if (child_is_due(metrics, now))
+		child_start(
+		    metrics, &supervisor->store, run_metrics, supervisor);
+	if (child_is_due(&supervisor->master, now))
+		child_start(&supervisor->master, &supervisor->store, run_master,
+		    supervisor);
+	child_check_deadline(metrics, &supervisor->store, limit, now);
+	child_check_deadline(
+	    &supervisor->master, &supervisor->store, limit, now);
+}
+
+/* --- signals and the loop ----------------------------------------------- */
+
+static void
+handle_signal(struct supervisor *supervisor)
+{
+	struct signalfd_siginfo info;
+	int number;
+
+	if (read(supervisor->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	number = (int)info.ssi_signo;
+	if (number == SIGCHLD) {
+		reap(supervisor);
+		return;
+	}
+	if (number == SIGUSR1 || number == SIGUSR2) {
+		LOG(LOG_INFO,
+		    "signal ignored: logs go to standard error, so there is no "
+		    "file to reopen",
+		    LOG_STRING("signal", strsignal(number)));
+		return;
+	}
+	supervisor->is_leaving |= number != SIGHUP;
+	if (supervisor->master.pid)
+		kill(supervisor->master.pid, number);
+	else
+		supervisor->is_done = supervisor->is_leaving;
+}
+
+static void
+run(struct supervisor *supervisor)
+{
+	struct pollfd signals = {.fd = supervisor->signals, .events = POLLIN};
+
+	while (!supervisor->is_done) {
+		check_children(supervisor, clock_now());
+		if (poll(&signals, 1, TICK_MS) > 0)
+			handle_signal(supervisor);
+	}
+}
+
+/* --- beginning and end --------------------------------------------------- */
+
+/* Signals arrive through a descriptor; SIGPIPE as an error of write(). */
+static int
+open_signals(struct supervisor *supervisor)
+{
+	static const int numbers[] = {
+	    SIGCHLD, SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(&set, numbers[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	supervisor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return supervisor->signals < 0 ? -errno : 0;
+}
+
+static int
+open_store(struct supervisor *supervisor, const struct store_catalog *catalog)
+{
+	struct store *store = &supervisor->store;
+	struct store_state *state;
+	const char *path = supervisor->options->metrics_file;
+	int error;
+
+	store_guard_exit_on_truncation();
+	error = store_open(store, path, catalog, supervisor->pool.worker_count);
+	if (!error)
+		error = store_guard_install(store, path);
+	if (error)
+		return error;
+	counters_declare(store);
+	log_count_dropped(
+	    &store_cells(store, STORE_MASTER)[CATALOG_LOG_DROPPED]);
+	state = store_state(store, STORE_MASTER);
+	state->supervisor_pid = getpid();
+	state->started = clock_boot();
+	store_add(store_cells(store, STORE_MASTER), CATALOG_STARTS, 1);
+	return 0;
+}
+
+static int
+open_sockets(struct supervisor *supervisor)
+{
+	const struct options *options = supervisor->options;
+
+	supervisor->pool.listen_fd = listener_open(options->socket);
+	if (supervisor->pool.listen_fd < 0)
+		return supervisor->pool.listen_fd;
+	supervisor->socket = listener_file(options->socket);
+	supervisor->metrics_fd = listener_open(options->metrics_socket);
+	if (supervisor->metrics_fd < 0)
+		return supervisor->metrics_fd;
+	supervisor->metrics_socket = listener_file(options->metrics_socket);
+	return gateway_log_open(&supervisor->gateway_log,
+	    options->metrics_socket, &supervisor->store);
+}
+
+static int
+open_all(struct supervisor *supervisor, const struct store_catalog *catalog)
+{
+	struct pool_config *pool = &supervisor->pool;
+	int error = open_signals(supervisor);
+	int orders[2];
+
+	if (!error)
+		error = open_store(supervisor, catalog);
+	if (!error)
+		error = open_sockets(supervisor);
+	if (!error && pipe2(orders, O_CLOEXEC | O_NONBLOCK) < 0)
+		error = -errno;
+	if (error)
+		return error;
+	supervisor->service = (struct service){
+	    .options = supervisor->options,
+	    .store = &supervisor->store,
+	    .load_request_fd = orders[1],
+	    .gateway_log = &supervisor->gateway_log,
+	    .queue_fd = queue_open(),
+	};
+	pool->service = &supervisor->service;
+	pool->load_orders = orders[0];
+	pool->socket = supervisor->socket;
+	store_state(&supervisor->store, STORE_MASTER)->listen_inode =
+	    listener_inode(pool->listen_fd);
+	return 0;
+}
+
+/* End a child: ask, and kill it when it has not gone after a second. */
+static void
+end_child(struct child *child)
+{
+	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	if (!child->pid)
+		return;
+	kill(child->pid, SIGINT);
+	while (waitpid(child->pid, NULL, WNOHANG) == 0) {
+		if (clock_now() > patience)
+			kill(child->pid, SIGKILL);
+		nanosleep(&step, NULL);
+	}
+	child->pid = 0;
+}
+
+static void
+close_all(struct supervisor *supervisor)
+{
+	const struct options *options = supervisor->options;
+
+	end_child(&supervisor->master);
+	reap_orphans(supervisor);
+	end_child(&supervisor->metrics);
+	/* A draining master has unlinked it, and a successor may be there. */
+	if (!store_state(&supervisor->store, STORE_MASTER)->draining)
+		listener_unlink(options->socket, supervisor->socket);
+	listener_unlink(options->metrics_socket, supervisor->metrics_socket);
+	store_guard_finish(&supervisor->store);
+	store_close(&supervisor->store);
+}
+
+int
+supervisor_run(
+    const struct options *options, const struct store_catalog *catalog)
+{
+	static struct supervisor supervisor;
+
+	supervisor.options = options;
+	supervisor.store.fd = -1;
+	supervisor.pool.worker_count = pool_worker_count(options);
+	supervisor.master =
+	    (struct child){.role = "master", .slot = STORE_MASTER};
+	supervisor.metrics =
+	    (struct child){.role = "observer", .slot = STORE_OBSERVER};
+	router_open(options->exercise);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	/* So that workers whose master died are ours to reap. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	if (open_all(&supervisor, catalog) < 0) {
+		listener_unlink(options->socket, supervisor.socket);
+		listener_unlink(
+		    options->metrics_socket, supervisor.metrics_socket);
+		return 1;
+	}
+	child_schedule(&supervisor.metrics, false);
+	child_schedule(&supervisor.master, false);
+	run(&supervisor);
+	close_all(&supervisor);
+	log_text(
+	    LOG_INFO, supervisor.exit_status ? "ended in failure" : "ended");
+	return supervisor.exit_status;
+}

@@ -1,0 +1,97 @@
+/*
+ * The listen queue of a unix socket, by sock_diag(7) with UNIX_DIAG: for a
+ * listening socket UDIAG_SHOW_RQLEN gives its length and its limit.
+ */
+#include "metrics/collectors/listen_backlog.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+
+int
+queue_open(void)
+{
+	struct timeval patience = {.tv_usec = 100000};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static int
+ask(int netlink, uint32_t inode)
+{
+	struct {
+		struct nlmsghdr header;
+		struct unix_diag_req request;
+	} message = {
+	    .header =
+		{
+		    .nlmsg_len = sizeof(message),
+		    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		    .nlmsg_flags = NLM_F_REQUEST,
+		},
+	    .request =
+		{
+		    .sdiag_family = AF_UNIX,
+		    .udiag_states = UINT32_MAX,
+		    .udiag_ino = inode,
+		    .udiag_show = UDIAG_SHOW_RQLEN,
+		    .udiag_cookie = {UINT32_MAX, UINT32_MAX},
+		},
+	};
+
+	return send(netlink, &message, sizeof(message), 0) < 0 ? -errno : 0;
+}
+
+/* The queue out of an answer. */
+static int
+parse(const struct nlmsghdr *header, struct queue *queue)
+{
+	const struct unix_diag_msg *message = NLMSG_DATA(header);
+	const struct rtattr *attribute = (const struct rtattr *)(message + 1);
+	unsigned length =
+	    header->nlmsg_len - (unsigned)NLMSG_LENGTH(sizeof(*message));
+
+	for (; RTA_OK(attribute, length);
+	     attribute = RTA_NEXT(attribute, length))
+		if (attribute->rta_type == UNIX_DIAG_RQLEN) {
+			const struct unix_diag_rqlen *found =
+			    RTA_DATA(attribute);
+
+			*queue = (struct queue){
+			    found->udiag_rqueue, found->udiag_wqueue};
+			return 0;
+		}
+	return -ENOENT;
+}
+
+int
+queue_read(int netlink, uint32_t inode, struct queue *queue)
+{
+	_Alignas(struct nlmsghdr) char buffer[1024];
+	const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
+	ssize_t size;
+	int error = ask(netlink, inode);
+
+	if (error)
+		return error;
+	size = recv(netlink, buffer, sizeof(buffer), 0);
+	if (size < 0)
+		return -errno;
+	if (!NLMSG_OK(header, (unsigned)size))
+		return -EBADMSG;
+	if (header->nlmsg_type == NLMSG_ERROR)
+		return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+	return parse(header, queue);
+}

@@ -1,0 +1,176 @@
+/*
+ * The process collector: /proc/PID/stat, fd and limits, as proc(5) has them.
+ * The CPU time of children that a process has reaped counts with it, so that
+ * the pool's sum does not fall when a worker dies.
+ */
+#include "metrics/collectors/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Returns 0 or a negative errno: -EBADMSG where there is nothing in it. */
+static int
+read_file(
+    const char *root, const char *name, pid_t pid, char *text, size_t size)
+{
+	char path[PATH_MAX];
+	size_t length;
+	int error = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/proc/%d/%s", root, pid, name);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	length = fread(text, 1, size - 1, file);
+	if (ferror(file))
+		error = -errno;
+	else if (length == 0)
+		error = -EBADMSG;
+	text[length] = '\0';
+	fclose(file);
+	return error;
+}
+
+static int
+count_fds(const char *root, pid_t pid, uint64_t *count)
+{
+	char path[PATH_MAX];
+	const struct dirent *entry;
+	struct stat status;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "%s/proc/%d/fd", root, pid);
+	/* Since Linux 6.2 (proc(5)) that is its size; 0 before. */
+	if (!*root && stat(path, &status) == 0 && status.st_size > 0) {
+		*count = (uint64_t)status.st_size;
+		return 0;
+	}
+	folder = opendir(path);
+	if (!folder)
+		return -errno;
+	*count = 0;
+	while ((entry = readdir(folder)))
+		*count += entry->d_name[0] != '.';
+	closedir(folder);
+	return 0;
+}
+
+/* The process's limit of open files; 0: unlimited. */
+static int
+max_fds(const char *root, pid_t pid, uint64_t *count)
+{
+	char text[4096];
+	const char *line;
+	int error = read_file(root, "limits", pid, text, sizeof(text));
+
+	if (error)
+		return error;
+	line = strstr(text, "Max open files");
+	if (!line)
+		return -EBADMSG;
+	*count = strtoull(line + strlen("Max open files"), NULL, 10);
+	return 0;
+}
+
+/*
+ * The boot time in seconds since the epoch. Line by line: with many CPUs what
+ * stands before it is long.
+ */
+static int
+boot_time(const char *root, double *seconds)
+{
+	char path[PATH_MAX];
+	char *line = NULL;
+	size_t room = 0;
+	int error = -EBADMSG;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/proc/stat", root);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (error && getline(&line, &room, file) > 0)
+		if (sscanf(line, "btime %lf", seconds) == 1)
+			error = 0;
+	free(line);
+	fclose(file);
+	return error;
+}
+
+static int
+read_stat(const char *root, pid_t pid, double booted, struct process *process)
+{
+	double tick = (double)sysconf(_SC_CLK_TCK);
+	unsigned long long user, system, started, size;
+	long long child_user, child_system, pages;
+	char text[1024];
+	const char *rest;
+	int error = read_file(root, "stat", pid, text, sizeof(text));
+
+	if (error)
+		return error;
+	rest = strrchr(text, ')'); /* the name may hold anything */
+	if (!rest ||
+	    sscanf(rest + 1,
+		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld "
+		"%lld %*d %*d %*d %*d %llu %llu %lld",
+		&user, &system, &child_user, &child_system, &started, &size,
+		&pages) != 7)
+		return -EBADMSG;
+	*process = (struct process){
+	    .cpu_seconds = ((double)user + (double)system + (double)child_user +
+			       (double)child_system) /
+			   tick,
+	    .virtual_bytes = size,
+	    .resident_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE),
+	    .start_seconds = booted + (double)started / tick,
+	};
+	return 0;
+}
+
+static int
+add_process(const char *root, pid_t pid, double booted, struct process *process)
+{
+	struct process one;
+	int error = read_stat(root, pid, booted, &one);
+
+	if (!error)
+		error = count_fds(root, pid, &one.open_fds);
+	if (!error)
+		error = max_fds(root, pid, &one.max_fds);
+	if (error == -ENOENT || error == -ESRCH)
+		return 0; /* it has ended */
+	if (error)
+		return error;
+	process->cpu_seconds += one.cpu_seconds;
+	process->virtual_bytes += one.virtual_bytes;
+	process->resident_bytes += one.resident_bytes;
+	process->open_fds += one.open_fds;
+	if (process->max_fds == 0 ||
+	    (one.max_fds > 0 && one.max_fds < process->max_fds))
+		process->max_fds = one.max_fds;
+	if (process->start_seconds <= 0)
+		process->start_seconds = one.start_seconds;
+	return 0;
+}
+
+int
+process_read(
+    const char *root, const pid_t *pids, size_t count, struct process *process)
+{
+	double booted = 0;
+	int error = boot_time(root, &booted);
+
+	*process = (struct process){0};
+	for (size_t i = 0; i < count && !error; i++)
+		error = add_process(root, pids[i], booted, process);
+	/* Whoever asks for processes knows of one that lives. */
+	return !error && process->start_seconds <= 0 ? -ESRCH : error;
+}

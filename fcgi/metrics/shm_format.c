@@ -1,0 +1,353 @@
+/*
+ * The bytes of a counter file: laid out, written, read back, and judged. What
+ * protects them: a checksum over header and catalog, a size that must be the
+ * one the header says, and a check in each key. Cells protect themselves by
+ * being plain numbers: any value is one.
+ */
+#include "metrics/shm_format.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define MAGIC "FCGIWAPP"
+
+enum {
+	VERSION = 1,
+	BYTE_ORDER_MARK = 0x01020304,
+	LINE = 64, /* a cache line */
+	CATALOG_SIZE_MAX = 64 << 20,
+	SLOTS_MAX = 4096,
+	KEYS_MAX = 1 << 24,
+};
+
+static size_t
+round_up(size_t size, size_t unit)
+{
+	return (size + unit - 1) / unit * unit;
+}
+
+struct store_layout
+store_format_layout(const struct store_header *header)
+{
+	size_t cells = (size_t)header->fixed_count + header->key_capacity;
+	struct store_layout layout;
+
+	layout.keys = round_up(sizeof(*header) + header->catalog_size, LINE);
+	layout.slots = round_up(
+	    layout.keys + header->key_capacity * sizeof(uint64_t), LINE);
+	layout.slot_size =
+	    round_up(header->state_size + cells * sizeof(uint64_t), LINE);
+	layout.file_size = layout.slots + header->slot_count * layout.slot_size;
+	return layout;
+}
+
+/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+static uint64_t
+hash(uint64_t value, const void *bytes, size_t size)
+{
+	const unsigned char *p = bytes;
+
+	for (size_t i = 0; i < size; i++)
+		value = (value ^ p[i]) * 0x100000001b3u;
+	return value;
+}
+
+static const uint64_t hash_start = 0xcbf29ce484222325u;
+
+uint64_t
+store_format_checksum(const struct store_header *header, const char *catalog)
+{
+	struct store_header copy = *header;
+
+	copy.checksum = 0;
+	return hash(hash(hash_start, &copy, sizeof(copy)), catalog,
+	    header->catalog_size);
+}
+
+/*
+ * The catalog as text: a count and then that many lines, for the fixed cells,
+ * the endpoints and the methods. malloc'ed; NULL where memory is short.
+ */
+static char *
+catalog_text(const struct store_catalog *catalog, size_t *size)
+{
+	const struct {
+		const char *title;
+		const char *const *names;
+		size_t count;
+	} lists[] = {
+	    {"cells", catalog->fixed, catalog->fixed_count},
+	    {"endpoints", catalog->endpoints, catalog->endpoint_count},
+	    {"methods", catalog->methods, catalog->method_count},
+	};
+	char *text = NULL;
+	FILE *out = open_memstream(&text, size);
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		fprintf(out, "%s %zu\n", lists[i].title, lists[i].count);
+		for (size_t k = 0; k < lists[i].count; k++)
+			fprintf(out, "%s\n", lists[i].names[k]);
+	}
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+uint64_t
+store_format_pack_key(unsigned endpoint, unsigned method, unsigned code)
+{
+	uint64_t key = (uint64_t)(endpoint & 0xffff) << 48 |
+		       (uint64_t)(method & 0xff) << 40 |
+		       (uint64_t)(code & 0xffff) << 24;
+	uint64_t check = hash(hash_start, &key, sizeof(key)) & 0xffffff;
+
+	return key | (check ? check : 1);
+}
+
+struct store_key
+store_format_unpack_key(uint64_t key, size_t cell)
+{
+	return (struct store_key){(unsigned)(key >> 48),
+	    (unsigned)(key >> 40 & 0xff), (unsigned)(key >> 24 & 0xffff), cell};
+}
+
+bool
+store_format_key_is_sound(uint64_t key, const struct store_catalog *catalog)
+{
+	struct store_key parts = store_format_unpack_key(key, 0);
+
+	return key == store_format_pack_key(
+			  parts.endpoint, parts.method, parts.code) &&
+	       parts.endpoint < catalog->endpoint_count &&
+	       parts.method < catalog->method_count;
+}
+
+int
+store_format_write(
+    int fd, const struct store_catalog *catalog, unsigned slot_count)
+{
+	struct store_header header = {
+	    .magic = MAGIC,
+	    .version = VERSION,
+	    .byte_order = BYTE_ORDER_MARK,
+	    .created = clock_wall(),
+	    .fixed_count = (uint32_t)catalog->fixed_count,
+	    .key_capacity = (uint32_t)catalog->key_capacity,
+	    .slot_count = slot_count,
+	    .state_size = sizeof(struct store_state),
+	};
+	size_t size;
+	char *text = catalog_text(catalog, &size);
+	int error = 0;
+
+	if (!text)
+		return -ENOMEM;
+	header.catalog_size = (uint32_t)size;
+	header.schema = hash(hash_start, text, size);
+	header.checksum = store_format_checksum(&header, text);
+	/* In full and now: a disk that fills up later would be a SIGBUS. */
+	error = posix_fallocate(
+	    fd, 0, (off_t)store_format_layout(&header).file_size);
+	if (!error &&
+	    (pwrite(fd, &header, sizeof(header), 0) != sizeof(header) ||
+		pwrite(fd, text, size, sizeof(header)) != (ssize_t)size))
+		error = errno ? errno : EIO;
+	free(text);
+	return -error;
+}
+
+void
+store_format_free_names(struct store_names *names)
+{
+	free(names->text);
+	free(names->names);
+}
+
+/* Cut the next line off *text; NULL where there is none. */
+static char *
+next_line(char **text)
+{
+	char *line = *text;
+	char *end = strchr(line, '\n');
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*text = end + 1;
+	return line;
+}
+
+/* A decimal number and nothing else, of at most nine digits; -1: it is none. */
+static long
+parse_count(const char *text)
+{
+	size_t length = strspn(text, "0123456789");
+
+	return length > 0 && length < 10 && text[length] == '\0' ? atol(text)
+								 : -1;
+}
+
+static int
+read_list(char **text, const char *title, const char **names, size_t *count)
+{
+	size_t length = strlen(title);
+	char *line = next_line(text);
+	long said;
+
+	if (!line || strncmp(line, title, length) != 0 || line[length] != ' ')
+		return -EBADMSG;
+	said = parse_count(line + length + 1);
+	if (said < 0)
+		return -EBADMSG;
+	*count = (size_t)said;
+	for (size_t i = 0; i < *count; i++) {
+		names[i] = next_line(text);
+		if (!names[i])
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+int
+store_format_read_names(
+    struct store_names *names, const struct store_header *header)
+{
+	struct store_catalog *catalog = &names->catalog;
+	const char *file_text = (const char *)(header + 1);
+	size_t lines = 0;
+	char *text;
+	int error;
+
+	for (size_t i = 0; i < header->catalog_size; i++)
+		lines += file_text[i] == '\n';
+	names->text = strndup(file_text, header->catalog_size);
+	names->names = calloc(lines + 1, sizeof(*names->names));
+	if (!names->text || !names->names) {
+		store_format_free_names(names);
+		return -ENOMEM;
+	}
+	text = names->text;
+	catalog->key_capacity = header->key_capacity;
+	catalog->fixed = names->names;
+	error = read_list(&text, "cells", names->names, &catalog->fixed_count);
+	if (!error) {
+		catalog->endpoints = names->names + catalog->fixed_count;
+		error = read_list(&text, "endpoints",
+		    names->names + catalog->fixed_count,
+		    &catalog->endpoint_count);
+	}
+	if (!error) {
+		catalog->methods = catalog->endpoints + catalog->endpoint_count;
+		error = read_list(&text, "methods",
+		    names->names + catalog->fixed_count +
+			catalog->endpoint_count,
+		    &catalog->method_count);
+	}
+	/* More than the three lists, or a NUL that hides the rest. */
+	if (!error && text != names->text + header->catalog_size)
+		error = -EBADMSG;
+	if (error)
+		store_format_free_names(names);
+	return error;
+}
+
+/* What is wrong with a header, for a file of this size. */
+static const char *
+judge_header(const struct store_header *header, size_t size)
+{
+	if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
+		return "it is not a counter file";
+	if (header->byte_order != BYTE_ORDER_MARK)
+		return "it is of another byte order";
+	if (header->version != VERSION)
+		return "it is of another format version";
+	if (header->catalog_size > CATALOG_SIZE_MAX ||
+	    header->slot_count > SLOTS_MAX || header->key_capacity > KEYS_MAX ||
+	    header->fixed_count > CATALOG_SIZE_MAX ||
+	    header->state_size > CATALOG_SIZE_MAX ||
+	    store_format_layout(header).file_size != size)
+		return "its size is not what its header says";
+	if (header->checksum !=
+	    store_format_checksum(header, (const char *)(header + 1)))
+		return "its checksum does not match";
+	/* Every reader takes these slots for granted. */
+	if (header->slot_count < STORE_WORKER ||
+	    header->state_size % sizeof(uint64_t) != 0)
+		return "its slots are not those of a counter file";
+	return NULL;
+}
+
+/* What is wrong with the keys of a file with this header and these names. */
+static const char *
+judge_keys(const struct store_header *header,
+    const struct store_catalog *catalog, const uint64_t *keys)
+{
+	const uint64_t overflow =
+	    store_format_pack_key((unsigned)catalog->endpoint_count - 1,
+		(unsigned)catalog->method_count - 1, 0);
+	bool has_overflow = false;
+
+	if (header->key_capacity == 0 ||
+	    (header->key_capacity & (header->key_capacity - 1)) != 0)
+		return "its key table is of no power of two";
+	for (size_t i = 0; i < header->key_capacity; i++) {
+		if (keys[i] != 0 &&
+		    !store_format_key_is_sound(keys[i], catalog))
+			return "its key table is damaged";
+		has_overflow |= keys[i] == overflow;
+	}
+	/* Without it, a search in a full table would never end. */
+	return has_overflow ? NULL : "its key table lacks the overflow key";
+}
+
+const char *
+store_format_judge(const char *bytes, size_t size)
+{
+	const struct store_header *header = (const struct store_header *)bytes;
+	struct store_names names;
+	const char *problem;
+
+	if (size == 0)
+		return "it is empty";
+	if (size < sizeof(*header))
+		return "it is cut short";
+	problem = judge_header(header, size);
+	if (problem)
+		return problem;
+	if (store_format_read_names(&names, header) != 0)
+		return "its catalog cannot be read";
+	if (names.catalog.fixed_count != header->fixed_count)
+		problem = "its catalog is not what its header says";
+	else
+		problem = judge_keys(header, &names.catalog,
+		    (const uint64_t *)(bytes +
+				       store_format_layout(header).keys));
+	store_format_free_names(&names);
+	return problem;
+}
+
+bool
+store_format_matches(
+    const struct store_header *header, const struct store_catalog *catalog)
+{
+	size_t size;
+	char *text = catalog_text(catalog, &size);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): mapped */
+	bool same = text && header->catalog_size == size &&
+		    header->key_capacity == catalog->key_capacity &&
+		    header->state_size == sizeof(struct store_state) &&
+		    memcmp(header + 1, text, size) == 0;
+
+	free(text);
+	return same;
+}

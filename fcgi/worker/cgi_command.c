@@ -1,0 +1,187 @@
+/*
+ * Plain CGI: one process, one request. It counts in a slot of its own that all
+ * CGI processes share, beside a running pool or without one. Where the file
+ * cannot be used every request is a 503.
+ */
+#include "worker/cgi_command.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "http/cgi.h"
+#include "base/clock.h"
+#include "http/request_metrics.h"
+#include "base/log.h"
+#include "metrics/registry.h"
+#include "metrics/shm_guard.h"
+#include "options.h"
+#include "http/router.h"
+#include "service.h"
+
+enum { BODY_MAX = 64 << 10 };
+
+/* Pass over a body that is not wanted: some servers fail where it is left. */
+static void
+skip_body(uintmax_t size)
+{
+	char rest[4096];
+	size_t length;
+
+	while (size > 0 &&
+	       (length = fread(rest, 1,
+		    size < sizeof(rest) ? size : sizeof(rest), stdin)) > 0)
+		size -= length;
+}
+
+/*
+ * The length of the body that was announced, or -1 for what is no number. One
+ * that no integer holds is UINTMAX_MAX.
+ */
+static int
+parse_length(const char *text, uintmax_t *length)
+{
+	*length = 0;
+	if (!text || !*text)
+		return 0;
+	if (text[strspn(text, "0123456789")] != '\0')
+		return -1;
+	*length = strtoumax(text, NULL, 10);
+	return 0;
+}
+
+/*
+ * Read the body, which the caller frees. Returns 0, or -1 with the error
+ * answered.
+ */
+static int
+read_body(struct request *request, char **body, struct response *response)
+{
+	uintmax_t size;
+
+	if (parse_length(getenv("CONTENT_LENGTH"), &size) < 0) {
+		response_problem(
+		    response, 400, "The Content-Length is not a number.");
+		return -1;
+	}
+	if (size > BODY_MAX) {
+		skip_body(size);
+		response_problem(response, 413,
+		    "The body has more than %d bytes.", BODY_MAX);
+		return -1;
+	}
+	*body = malloc(size + 1);
+	if (!*body) {
+		response_problem(response, 500, "Out of memory.");
+		return -1;
+	}
+	request->body = *body;
+	request->body_length = fread(*body, 1, size, stdin);
+	(*body)[request->body_length] = '\0';
+	if (request->body_length == size)
+		return 0;
+	response_problem(
+	    response, 400, "The body is shorter than its Content-Length.");
+	return -1;
+}
+
+/* Fill in the response. Returns the endpoint to count it under. */
+static int
+answer(struct request *request, char **body, struct response *response)
+{
+	const char *parameter;
+
+	if (read_body(request, body, response) < 0)
+		return router_find(request->path, &parameter);
+	return router_dispatch(request, response);
+}
+
+static void
+wait_for(int64_t ns)
+{
+	struct timespec time = {ns / 1000000000, ns % 1000000000};
+
+	nanosleep(&time, NULL);
+}
+
+static int
+print_response(struct response *response, int endpoint, bool is_head)
+{
+	char head[CGI_HEAD_SIZE];
+	size_t head_length = cgi_format_head(response, endpoint, head);
+
+	fwrite(head, 1, head_length, stdout);
+	if (!is_head)
+		fwrite(response->body, 1, response->body_length, stdout);
+	return fflush(stdout) == 0 ? 0 : -1;
+}
+
+/*
+ * lighttpd sends TERM once it has the whole response. What was delivered is
+ * counted all the same, so nothing ends the process from here on.
+ */
+static void
+ignore_signals(void)
+{
+	static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGPIPE};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		signal(signals[i], SIG_IGN);
+}
+
+int
+cgi_command(void)
+{
+	struct store_catalog *catalog = counters_catalog();
+	struct store store;
+	struct options options;
+	struct service service = {.options = &options,
+	    .store = &store,
+	    .load_request_fd = -1,
+	    .queue_fd = -1};
+	struct counters_request count = {.queue_ns = -1};
+	struct response response;
+	struct request request;
+	int64_t started = clock_now();
+	char *body = NULL;
+	bool can_count;
+	int result;
+
+	if (!catalog || options_from_environment(&options, COMMAND_SERVE) < 0)
+		return 1;
+	store_guard_exit_on_truncation();
+	can_count = store_attach(&store, options.metrics_file, catalog) == 0;
+	router_open(options.exercise);
+	response_init(&response);
+	cgi_parse(environ, &request);
+	request.service = &service;
+	count.endpoint = ENDPOINT_OTHER;
+	if (can_count)
+		count.endpoint = answer(&request, &body, &response);
+	else
+		response_problem(&response, 503,
+		    "The counter file cannot be used; the log says why.");
+	if (response.delay_ns > 0)
+		wait_for(response.delay_ns);
+	ignore_signals();
+	result = print_response(
+	    &response, count.endpoint, request.method == METHOD_HEAD);
+	if (result == 0 && can_count) {
+		count.method = request.method;
+		count.status = response.status;
+		count.duration_ns = clock_now() - started;
+		count.body_bytes =
+		    request.method == METHOD_HEAD ? 0 : response.body_length;
+		counters_count_shared(&store, &count);
+	}
+	response_release(&response);
+	free(body);
+	if (can_count)
+		store_close(&store);
+	catalog_free(catalog);
+	return result == 0 ? 0 : 1;
+}

@@ -1,0 +1,194 @@
+/*
+ * The counter-file opener. The first byte says what to do with the rest: take
+ * it as a whole file, or as changes ("at, xor") to a sound one; and whether to
+ * make the size, the checksum and the keys' checks right again afterwards.
+ * Without that, no change would ever reach the code behind these checks.
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "http/request_metrics.h"
+#include "fuzz.h"
+#include "base/log.h"
+#include "metrics/registry.h"
+#include "metrics/shm.h"
+#include "metrics/shm_format.h"
+
+/* Bits of the first byte. */
+enum { WHOLE_FILE = 1, SEAL = 2, SEAL_KEYS = 4 };
+
+enum { SIZE_MAX_SEALED = 4 << 20 };
+
+static char folder[] = "/dev/shm/fcgi-webapp-fuzz-XXXXXX";
+static char path[64];
+static struct store_catalog *catalog;
+
+static void
+clean(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	if (system(command) != 0)
+		abort();
+}
+
+static void
+begin(void)
+{
+	log_configure(LOG_ERROR + 1, LOG_JSON);
+	if (!mkdtemp(folder))
+		abort();
+	atexit(clean);
+	snprintf(path, sizeof(path), "%s/counters", folder);
+	catalog = counters_catalog();
+}
+
+/* Forget what a round left: the file, and what was moved aside. */
+static void
+sweep(void)
+{
+	static unsigned rounds;
+
+	unlink(path);
+	if (rounds++ % 64 == 0) {
+		clean();
+		if (mkdir(folder, 0700) < 0)
+			abort();
+	}
+}
+
+static void
+write_file(const uint8_t *data, size_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+		abort();
+	close(fd);
+}
+
+static void
+damage_file(const uint8_t *data, size_t size)
+{
+	struct store store;
+	int fd;
+
+	if (store_open(&store, path, catalog, 2) < 0)
+		abort();
+	counters_declare(&store);
+	store_close(&store);
+	fd = open(path, O_RDWR);
+	for (; size >= 3; data += 3, size -= 3) {
+		off_t at = data[0] << 8 | data[1];
+		uint8_t byte;
+
+		if (pread(fd, &byte, 1, at) == 1) {
+			byte ^= data[2];
+			if (pwrite(fd, &byte, 1, at) != 1)
+				abort();
+		}
+	}
+	close(fd);
+}
+
+/* Make every key's check right. */
+static void
+seal_keys(char *bytes, const struct store_header *header)
+{
+	uint64_t *keys = (uint64_t *)(bytes + store_format_layout(header).keys);
+
+	for (size_t i = 0; i < header->key_capacity; i++) {
+		struct store_key key = store_format_unpack_key(keys[i], i);
+
+		if (keys[i])
+			keys[i] = store_format_pack_key(
+			    key.endpoint, key.method, key.code);
+	}
+}
+
+/* Make the file as large as its header says, and its checksum right. */
+static void
+seal_file(bool with_keys)
+{
+	struct store_header *header;
+	struct store_header start;
+	char *bytes;
+	size_t size;
+	int fd = open(path, O_RDWR);
+
+	if (pread(fd, &start, sizeof(start), 0) != sizeof(start)) {
+		close(fd);
+		return;
+	}
+	size = store_format_layout(&start).file_size;
+	if (start.catalog_size > SIZE_MAX_SEALED ||
+	    start.fixed_count > SIZE_MAX_SEALED ||
+	    start.key_capacity > SIZE_MAX_SEALED || size > SIZE_MAX_SEALED) {
+		close(fd);
+		return;
+	}
+	if (ftruncate(fd, (off_t)size) < 0)
+		abort();
+	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (bytes == MAP_FAILED)
+		abort();
+	header = (struct store_header *)bytes;
+	if (with_keys)
+		seal_keys(bytes, header);
+	header->checksum =
+	    store_format_checksum(header, bytes + sizeof(*header));
+	munmap(bytes, size);
+}
+
+/* Read all that a scrape reads. */
+static void
+read_all(const struct store *store)
+{
+	size_t count = catalog->fixed_count + catalog->key_capacity;
+
+	assert(
+	    (const char *)(store_cells(store, store->slot_count - 1) + count) <=
+	    (const char *)store->map + store->map_size);
+	for (size_t cell = 0; cell < count; cell++)
+		store_sum(store, cell);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct store store;
+	bool alive;
+
+	if (!catalog)
+		begin();
+	if (size == 0)
+		return 0;
+	sweep();
+	if (data[0] & WHOLE_FILE)
+		write_file(data + 1, size - 1);
+	else
+		damage_file(data + 1, size - 1);
+	if (data[0] & SEAL)
+		seal_file(data[0] & SEAL_KEYS);
+	if (store_read(&store, path, catalog, &alive) == 0) {
+		read_all(&store);
+		store_close(&store);
+	}
+	/* Whatever it was, there is a sound file afterwards. */
+	if (store_open(&store, path, catalog, 2) < 0)
+		abort();
+	counters_declare(&store);
+	read_all(&store);
+	store_close(&store);
+	assert(store_read(&store, path, catalog, &alive) == 0);
+	store_close(&store);
+	return 0;
+}
