@@ -16,7 +16,7 @@
 #include "metrics/registry.h"
 #include "metrics/exposition.h"
 #include "metrics/collectors/listen_backlog.h"
-#include "metrics/shm_guard.h"
+#include "metrics/counters_guard.h"
 #include "options.h"
 #include "master/supervisor.h"
 #include "base/version.h"
@@ -34,26 +34,26 @@ parse(struct options *options, enum command command, int argc, char **argv)
 static int
 run_serve(int argc, char **argv)
 {
-	struct store_catalog *catalog;
+	struct registry *registry;
 	struct options options;
 	int parsed = parse(&options, COMMAND_SERVE, argc, argv);
 	int status;
 
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
-	catalog = counters_catalog();
-	status = catalog ? supervisor_run(&options, catalog) : 1;
-	catalog_free(catalog);
+	registry = request_metrics_registry();
+	status = registry ? supervisor_run(&options, registry) : 1;
+	registry_free(registry);
 	return status;
 }
 
 static int
 run_metrics(int argc, char **argv)
 {
-	struct store_catalog *catalog;
-	struct exposition_source source = {.queue_fd = -1, .root = ""};
+	struct registry *registry;
+	struct exposition_source source = {.backlog_fd = -1, .root = ""};
 	struct options options;
-	struct store store;
+	struct counters counters;
 	size_t size;
 	char *text;
 	int parsed = parse(&options, COMMAND_METRICS, argc, argv);
@@ -61,15 +61,15 @@ run_metrics(int argc, char **argv)
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
 	log_configure(LOG_INFO, LOG_TEXT);
-	catalog = counters_catalog();
-	store_guard_exit_on_truncation();
-	if (!catalog || store_read(&store, options.metrics_file, catalog,
-			    &source.alive) < 0) {
-		catalog_free(catalog);
+	registry = request_metrics_registry();
+	counters_guard_exit_on_truncation();
+	if (!registry || counters_read(&counters, options.metrics_file,
+			     registry, &source.alive) < 0) {
+		registry_free(registry);
 		return 1;
 	}
-	source.store = &store;
-	source.queue_fd = queue_open();
+	source.counters = &counters;
+	source.backlog_fd = listen_backlog_open();
 	text = exposition_render(
 	    &source, (enum exposition_format)options.format, &size);
 	if (!text || fwrite(text, 1, size, stdout) != size ||
@@ -78,8 +78,8 @@ run_metrics(int argc, char **argv)
 		return 1;
 	}
 	free(text);
-	store_close(&store);
-	catalog_free(catalog);
+	counters_close(&counters);
+	registry_free(registry);
 	return 0;
 }
 

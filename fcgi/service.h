@@ -5,7 +5,7 @@
 
 struct gateway_log;
 struct options;
-struct store;
+struct counters;
 
 /*
  * What every part of a serving process shares: made by main, read by handlers
@@ -13,11 +13,11 @@ struct store;
  */
 struct service {
 	const struct options *options;
-	struct store *store;
+	struct counters *counters;
 	int load_request_fd; /* to the master, which runs the load; -1: none */
 	/* what nginx answered by itself; NULL where no nginx writes it */
 	const struct gateway_log *gateway_log;
-	int queue_fd; /* netlink, to ask for the listen queue; -1 */
+	int backlog_fd; /* netlink, to ask for the listen queue; -1 */
 };
 
 #endif

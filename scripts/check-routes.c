@@ -1,7 +1,7 @@
 /*
- * Part of the build: fail where the router would not serve a route of routes.def
- * as it stands there. The router serves a literal path, or one {word} as the
- * last segment.
+ * Part of the build: fail where the router would not serve a route of
+ * routes.def as it stands there. The router serves a literal path, or one
+ * {word} as the last segment.
  */
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +62,8 @@ main(void)
 
 		if (fault) {
 			fprintf(stderr,
-			    "fcgi/app/routes.def: route \"%s\", path \"%s\": %s\n",
+			    "fcgi/app/routes.def: route \"%s\", path \"%s\": "
+			    "%s\n",
 			    routes[i].name, routes[i].path, fault);
 			status = 1;
 		}

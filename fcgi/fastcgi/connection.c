@@ -6,8 +6,8 @@
  *   accept; ipcFd is set by us, with keepConnection = 1, without which the
  *   FCGX_Finish_r() inside FCGX_Accept_r() would close it.
  * - FCGX_Accept_r() blocks on half a request, and blocking descriptors are all
- *   it can do. So the request is received here, frame.c judges its records, and
- *   libfcgi gets them, whole and without what is between them, through
+ *   it can do. So the request is received here, record.c judges its records,
+ * and libfcgi gets them, whole and without what is between them, through
  *   __wrap_OS_Read(): it never reads the socket.
  */
 #include "fastcgi/connection.h"
@@ -27,7 +27,7 @@
 enum { SEND_TIMEOUT_SECONDS = 5 };
 
 /* What came on the connection being read; one at a time. */
-static unsigned char received[FRAME_REQUEST_MAX];
+static unsigned char received[RECORD_REQUEST_MAX];
 
 /* What FCGI_MAX_CONNS is here. */
 static unsigned connections_allowed;
@@ -139,7 +139,7 @@ read_body(struct connection *connection)
 	unsigned long size = length ? strtoul(length, NULL, 10) : 0;
 	char rest[512];
 
-	if (size > 0 && size <= FRAME_REQUEST_MAX) {
+	if (size > 0 && size <= RECORD_REQUEST_MAX) {
 		connection->body = malloc(size + 1);
 		if (!connection->body)
 			return -ENOMEM;
@@ -200,7 +200,7 @@ forget_partial(struct connection *connection)
 	connection->partial = NULL;
 	connection->partial_length = 0;
 	connection->judged = 0;
-	connection->frame = (struct frame){0};
+	connection->guard = (struct record_guard){0};
 }
 
 static void
@@ -228,8 +228,8 @@ answer(const struct connection *connection, const unsigned char *record)
 static bool
 ends_connection(const unsigned char *begin)
 {
-	return begin[1] == FRAME_BEGIN_REQUEST &&
-	       !(begin[FRAME_HEADER_SIZE + 2] & FRAME_KEEP_CONN);
+	return begin[1] == RECORD_BEGIN_REQUEST &&
+	       !(begin[RECORD_HEADER_SIZE + 2] & RECORD_KEEP_CONN);
 }
 
 /* How far the bytes received have been looked at. */
@@ -252,34 +252,34 @@ keep_record(struct progress *progress, size_t length)
 }
 
 /*
- * Take in the next record. Returns what frame.c says of it; FRAME_INVALID also
- * where the connection ends by it: frame.problem says why, NULL where the peer
- * asked for that.
+ * Take in the next record. Returns what record.c says of it; RECORD_INVALID
+ * also where the connection ends by it: guard.problem says why, NULL where the
+ * peer asked for that.
  */
-static enum frame_status
+static enum record_status
 take_record(struct connection *connection, struct progress *progress)
 {
 	const unsigned char *record = received + progress->at;
-	struct frame *frame = &connection->frame;
-	enum frame_state state = frame->state;
+	struct record_guard *guard = &connection->guard;
+	enum record_state state = guard->state;
 	size_t length;
 	size_t next;
-	enum frame_status status = frame_judge(
-	    frame, record, progress->size - progress->at, &length, &next);
+	enum record_status status = record_validate(
+	    guard, record, progress->size - progress->at, &length, &next);
 
-	if (status == FRAME_PARTIAL || status == FRAME_INVALID)
+	if (status == RECORD_PARTIAL || status == RECORD_INVALID)
 		return status;
-	if (status == FRAME_PART || status == FRAME_COMPLETE)
+	if (status == RECORD_PART || status == RECORD_COMPLETE)
 		keep_record(progress, length);
-	if (status == FRAME_ANSWER || status == FRAME_ABORT) {
-		frame->problem = answer(connection, record);
+	if (status == RECORD_ANSWER || status == RECORD_ABORT) {
+		guard->problem = answer(connection, record);
 		/* The flag of a request that is turned away, or aborted. */
-		if (frame->problem ||
-		    (state == FRAME_IDLE && ends_connection(record)) ||
-		    (status == FRAME_ABORT && ends_connection(received)))
-			return FRAME_INVALID;
+		if (guard->problem ||
+		    (state == RECORD_IDLE && ends_connection(record)) ||
+		    (status == RECORD_ABORT && ends_connection(received)))
+			return RECORD_INVALID;
 	}
-	if (status == FRAME_ABORT)
+	if (status == RECORD_ABORT)
 		progress->kept = 0;
 	progress->at += next;
 	return status;
@@ -288,12 +288,12 @@ take_record(struct connection *connection, struct progress *progress)
 /* A whole request is here: libfcgi reads it. */
 static enum connection_status
 accept_whole(struct connection *connection, const struct progress *progress,
-    enum frame_status status)
+    enum record_status status)
 {
 	if (progress->at < progress->size) {
 		/* The peer waits for an answer; libfcgi would lose the rest. */
-		log_closed(status == FRAME_INVALID
-			       ? connection->frame.problem
+		log_closed(status == RECORD_INVALID
+			       ? connection->guard.problem
 			       : "half a record follows a request");
 		connection->close_after = true;
 	}
@@ -308,7 +308,7 @@ keep_rest(struct connection *connection, const struct progress *progress)
 {
 	size_t rest = progress->size - progress->at;
 
-	if (progress->size == FRAME_REQUEST_MAX) {
+	if (progress->size == RECORD_REQUEST_MAX) {
 		log_closed("a request over the limit of 128 KiB");
 		return CONNECTION_ENDED;
 	}
@@ -330,7 +330,7 @@ connection_read(struct connection *connection)
 	ssize_t size = receive(connection);
 	struct progress progress = {
 	    connection->judged, connection->judged, (size_t)size};
-	enum frame_status status;
+	enum record_status status;
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return CONNECTION_WAITING;
@@ -338,13 +338,13 @@ connection_read(struct connection *connection)
 		return CONNECTION_ENDED;
 	do
 		status = take_record(connection, &progress);
-	while (status != FRAME_PARTIAL && status != FRAME_INVALID);
-	if (connection->frame.state == FRAME_ENDED)
+	while (status != RECORD_PARTIAL && status != RECORD_INVALID);
+	if (connection->guard.state == RECORD_ENDED)
 		return accept_whole(connection, &progress, status);
-	if (status == FRAME_PARTIAL)
+	if (status == RECORD_PARTIAL)
 		return keep_rest(connection, &progress);
-	if (connection->frame.problem)
-		log_closed(connection->frame.problem);
+	if (connection->guard.problem)
+		log_closed(connection->guard.problem);
 	return CONNECTION_ENDED;
 }
 

@@ -26,8 +26,8 @@ struct connection {
 	bool close_after;
 	char *body; /* of the request at hand; owned, or NULL */
 	size_t body_length;
-	struct frame frame; /* of a request that has begun to come */
-	char *partial;      /* what has come of it; owned, or NULL */
+	struct record_guard guard; /* of a request that has begun to come */
+	char *partial;             /* what has come of it; owned, or NULL */
 	size_t partial_length;
 	size_t judged; /* of that: its whole records */
 };

@@ -23,10 +23,10 @@ static const char *const value_names[VALUE_COUNT] = {
 
 static size_t
 add_header(
-    unsigned char *answer, enum frame_type type, unsigned id, size_t size)
+    unsigned char *answer, enum record_type type, unsigned id, size_t size)
 {
-	const unsigned char header[FRAME_HEADER_SIZE] = {1, (unsigned char)type,
-	    (unsigned char)(id >> 8), (unsigned char)id, 0,
+	const unsigned char header[RECORD_HEADER_SIZE] = {1,
+	    (unsigned char)type, (unsigned char)(id >> 8), (unsigned char)id, 0,
 	    (unsigned char)size};
 
 	memcpy(answer, header, sizeof(header));
@@ -36,21 +36,21 @@ add_header(
 static size_t
 end_request(unsigned char *answer, unsigned id, int protocol_status)
 {
-	unsigned char *content = answer + FRAME_HEADER_SIZE;
+	unsigned char *content = answer + RECORD_HEADER_SIZE;
 
 	memset(content, 0, 8);
 	content[4] = (unsigned char)protocol_status;
-	return add_header(answer, FRAME_END_REQUEST, id, 8);
+	return add_header(answer, RECORD_END_REQUEST, id, 8);
 }
 
 static size_t
 unknown_type(unsigned char *answer, unsigned char type)
 {
-	unsigned char *content = answer + FRAME_HEADER_SIZE;
+	unsigned char *content = answer + RECORD_HEADER_SIZE;
 
 	memset(content, 0, 8);
 	content[0] = type;
-	return add_header(answer, FRAME_UNKNOWN_TYPE, 0, 8);
+	return add_header(answer, RECORD_UNKNOWN_TYPE, 0, 8);
 }
 
 /* Take a name's or a value's length; SIZE_MAX where it is not all there. */
@@ -98,11 +98,11 @@ static size_t
 get_values(
     unsigned char *answer, const unsigned char *record, unsigned connections)
 {
-	unsigned char *content = answer + FRAME_HEADER_SIZE;
+	unsigned char *content = answer + RECORD_HEADER_SIZE;
 	int asked[VALUE_COUNT] = {0};
 	size_t used = 0;
 
-	if (read_names(record + FRAME_HEADER_SIZE, frame_read_16(record + 4),
+	if (read_names(record + RECORD_HEADER_SIZE, record_read_16(record + 4),
 		asked) < 0)
 		return 0;
 	for (int i = 0; i < VALUE_COUNT; i++) {
@@ -120,24 +120,25 @@ get_values(
 		memcpy(content + used, value, (size_t)length);
 		used += (size_t)length;
 	}
-	return add_header(answer, FRAME_GET_VALUES_RESULT, 0, used);
+	return add_header(answer, RECORD_GET_VALUES_RESULT, 0, used);
 }
 
 size_t
 management_answer(const unsigned char *record, unsigned connections_max,
     unsigned char *answer)
 {
-	unsigned id = frame_read_16(record + 2);
+	unsigned id = record_read_16(record + 2);
 
 	switch (record[1]) {
-	case FRAME_GET_VALUES:
+	case RECORD_GET_VALUES:
 		return get_values(answer, record, connections_max);
-	case FRAME_BEGIN_REQUEST:
+	case RECORD_BEGIN_REQUEST:
 		return end_request(answer, id,
-		    frame_read_16(record + FRAME_HEADER_SIZE) == FRAME_RESPONDER
+		    record_read_16(record + RECORD_HEADER_SIZE) ==
+			    RECORD_RESPONDER
 			? CANT_MPX_CONN
 			: UNKNOWN_ROLE);
-	case FRAME_ABORT_REQUEST:
+	case RECORD_ABORT_REQUEST:
 		return end_request(answer, id, REQUEST_COMPLETE);
 	default:
 		return unknown_type(answer, record[1]);

@@ -6,7 +6,8 @@
 enum { MANAGEMENT_ANSWER_MAX = 96 };
 
 /*
- * Answer a whole record that frame_judge() calls FRAME_ANSWER or FRAME_ABORT:
+ * Answer a whole record that record_validate() calls RECORD_ANSWER or
+ * RECORD_ABORT:
  *
  * - GET_VALUES: those of FCGI_MAX_CONNS, FCGI_MAX_REQS (both connections_max)
  *   and FCGI_MPXS_CONNS (0) that it asks for

@@ -9,16 +9,16 @@
 enum { VERSION = 1, BEGIN_SIZE = 8 };
 
 unsigned
-frame_read_16(const unsigned char *bytes)
+record_read_16(const unsigned char *bytes)
 {
 	return (unsigned)bytes[0] << 8 | bytes[1];
 }
 
-static enum frame_status
-invalid(struct frame *frame, const char *problem)
+static enum record_status
+invalid(struct record_guard *guard, const char *problem)
 {
-	frame->problem = problem;
-	return FRAME_INVALID;
+	guard->problem = problem;
+	return RECORD_INVALID;
 }
 
 /* A name's or a value's length: one byte, or four with the top bit set. */
@@ -39,117 +39,118 @@ read_length(const unsigned char *bytes)
 
 /* One byte more of the two lengths that a pair begins with. */
 static const char *
-take_length_byte(struct frame *frame, unsigned char byte)
+take_length_byte(struct record_guard *guard, unsigned char byte)
 {
-	const unsigned char *lengths = frame->lengths;
+	const unsigned char *lengths = guard->lengths;
 	size_t first;
 	size_t name;
 
-	frame->lengths[frame->lengths_count++] = byte;
+	guard->lengths[guard->lengths_count++] = byte;
 	first = size_of_length(lengths[0]);
-	if (frame->lengths_count <= first ||
-	    frame->lengths_count < first + size_of_length(lengths[first]))
+	if (guard->lengths_count <= first ||
+	    guard->lengths_count < first + size_of_length(lengths[first]))
 		return NULL;
-	frame->lengths_count = 0;
+	guard->lengths_count = 0;
 	name = read_length(lengths);
-	frame->pair_left = name + read_length(lengths + first);
+	guard->pair_left = name + read_length(lengths + first);
 	if (name == 0)
 		return "a parameter without a name";
-	if (frame->pair_left > FRAME_REQUEST_MAX)
+	if (guard->pair_left > RECORD_REQUEST_MAX)
 		return "a parameter over the limit of 128 KiB";
 	return NULL;
 }
 
 /* The content of one PARAMS record. A pair may go on in the next one. */
 static const char *
-take_params(struct frame *frame, const unsigned char *bytes, size_t size)
+take_params(struct record_guard *guard, const unsigned char *bytes, size_t size)
 {
 	const char *problem = NULL;
 
 	for (size_t at = 0; at < size && !problem;) {
 		size_t rest = size - at;
 
-		if (frame->pair_left == 0) {
-			problem = take_length_byte(frame, bytes[at++]);
-		} else if (frame->pair_left < rest) {
-			at += frame->pair_left;
-			frame->pair_left = 0;
+		if (guard->pair_left == 0) {
+			problem = take_length_byte(guard, bytes[at++]);
+		} else if (guard->pair_left < rest) {
+			at += guard->pair_left;
+			guard->pair_left = 0;
 		} else {
-			frame->pair_left -= rest;
+			guard->pair_left -= rest;
 			break;
 		}
 	}
 	return problem;
 }
 
-static enum frame_status
-judge_begin(struct frame *frame, const unsigned char *record, unsigned id)
+static enum record_status
+validate_begin(
+    struct record_guard *guard, const unsigned char *record, unsigned id)
 {
-	if (frame_read_16(record + 4) != BEGIN_SIZE)
-		return invalid(frame, "BEGIN_REQUEST has a wrong size");
-	if (frame->state != FRAME_IDLE)
-		return id == frame->id
-			   ? invalid(frame, "BEGIN_REQUEST came twice")
-			   : FRAME_ANSWER;
-	if (frame_read_16(record + FRAME_HEADER_SIZE) != FRAME_RESPONDER)
-		return FRAME_ANSWER;
-	frame->state = FRAME_IN_PARAMS;
-	frame->id = id;
-	return FRAME_PART;
+	if (record_read_16(record + 4) != BEGIN_SIZE)
+		return invalid(guard, "BEGIN_REQUEST has a wrong size");
+	if (guard->state != RECORD_IDLE)
+		return id == guard->id
+			   ? invalid(guard, "BEGIN_REQUEST came twice")
+			   : RECORD_ANSWER;
+	if (record_read_16(record + RECORD_HEADER_SIZE) != RECORD_RESPONDER)
+		return RECORD_ANSWER;
+	guard->state = RECORD_IN_PARAMS;
+	guard->id = id;
+	return RECORD_PART;
 }
 
 /* A record of the active request. */
-static enum frame_status
-judge_part(struct frame *frame, const unsigned char *record)
+static enum record_status
+validate_part(struct record_guard *guard, const unsigned char *record)
 {
-	const size_t size = frame_read_16(record + 4);
+	const size_t size = record_read_16(record + 4);
 	const char *problem;
 
-	if (record[1] == FRAME_ABORT_REQUEST) {
-		*frame = (struct frame){0};
-		return FRAME_ABORT;
+	if (record[1] == RECORD_ABORT_REQUEST) {
+		*guard = (struct record_guard){0};
+		return RECORD_ABORT;
 	}
-	if (frame->state == FRAME_IN_STDIN && record[1] == FRAME_STDIN) {
+	if (guard->state == RECORD_IN_STDIN && record[1] == RECORD_STDIN) {
 		if (size > 0)
-			return FRAME_PART;
-		frame->state = FRAME_ENDED;
-		return FRAME_COMPLETE;
+			return RECORD_PART;
+		guard->state = RECORD_ENDED;
+		return RECORD_COMPLETE;
 	}
-	if (frame->state != FRAME_IN_PARAMS || record[1] != FRAME_PARAMS)
-		return invalid(frame, "a record is out of order");
-	problem = take_params(frame, record + FRAME_HEADER_SIZE, size);
+	if (guard->state != RECORD_IN_PARAMS || record[1] != RECORD_PARAMS)
+		return invalid(guard, "a record is out of order");
+	problem = take_params(guard, record + RECORD_HEADER_SIZE, size);
 	if (problem)
-		return invalid(frame, problem);
+		return invalid(guard, problem);
 	if (size == 0) {
-		if (frame->pair_left > 0 || frame->lengths_count > 0)
-			return invalid(frame, "PARAMS ends in a parameter");
-		frame->state = FRAME_IN_STDIN;
+		if (guard->pair_left > 0 || guard->lengths_count > 0)
+			return invalid(guard, "PARAMS ends in a parameter");
+		guard->state = RECORD_IN_STDIN;
 	}
-	return FRAME_PART;
+	return RECORD_PART;
 }
 
-enum frame_status
-frame_judge(struct frame *frame, const unsigned char *bytes, size_t size,
-    size_t *length, size_t *next)
+enum record_status
+record_validate(struct record_guard *guard, const unsigned char *bytes,
+    size_t size, size_t *length, size_t *next)
 {
 	unsigned id;
 
-	if (size < FRAME_HEADER_SIZE)
-		return FRAME_PARTIAL;
+	if (size < RECORD_HEADER_SIZE)
+		return RECORD_PARTIAL;
 	if (bytes[0] != VERSION)
-		return invalid(frame, "no record of FastCGI 1");
-	id = frame_read_16(bytes + 2);
-	if (id == 0 && bytes[1] <= FRAME_DATA)
-		return invalid(frame, "a record of a request has the id 0");
-	*length = FRAME_HEADER_SIZE + frame_read_16(bytes + 4);
+		return invalid(guard, "no record of FastCGI 1");
+	id = record_read_16(bytes + 2);
+	if (id == 0 && bytes[1] <= RECORD_DATA)
+		return invalid(guard, "a record of a request has the id 0");
+	*length = RECORD_HEADER_SIZE + record_read_16(bytes + 4);
 	*next = *length + bytes[6];
 	if (size < *next)
-		return FRAME_PARTIAL;
+		return RECORD_PARTIAL;
 	if (id == 0)
-		return FRAME_ANSWER;
-	if (bytes[1] == FRAME_BEGIN_REQUEST)
-		return judge_begin(frame, bytes, id);
-	if (frame->state == FRAME_IDLE || id != frame->id)
-		return FRAME_IGNORE;
-	return judge_part(frame, bytes);
+		return RECORD_ANSWER;
+	if (bytes[1] == RECORD_BEGIN_REQUEST)
+		return validate_begin(guard, bytes, id);
+	if (guard->state == RECORD_IDLE || id != guard->id)
+		return RECORD_IGNORE;
+	return validate_part(guard, bytes);
 }

@@ -1,53 +1,53 @@
-#ifndef FRAME_H
-#define FRAME_H
+#ifndef RECORD_H
+#define RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 enum {
 	/* The largest request, headers included; nginx allows less (nginx/). */
-	FRAME_REQUEST_MAX = 128 << 10,
-	FRAME_HEADER_SIZE = 8,
+	RECORD_REQUEST_MAX = 128 << 10,
+	RECORD_HEADER_SIZE = 8,
 };
 
 /* FastCGI specification 1.0, sections 3.3 and 8. */
-enum frame_type {
-	FRAME_BEGIN_REQUEST = 1,
-	FRAME_ABORT_REQUEST = 2,
-	FRAME_END_REQUEST = 3,
-	FRAME_PARAMS = 4,
-	FRAME_STDIN = 5,
-	FRAME_DATA = 8, /* the last type that belongs to a request */
-	FRAME_GET_VALUES = 9,
-	FRAME_GET_VALUES_RESULT = 10,
-	FRAME_UNKNOWN_TYPE = 11,
+enum record_type {
+	RECORD_BEGIN_REQUEST = 1,
+	RECORD_ABORT_REQUEST = 2,
+	RECORD_END_REQUEST = 3,
+	RECORD_PARAMS = 4,
+	RECORD_STDIN = 5,
+	RECORD_DATA = 8, /* the last type that belongs to a request */
+	RECORD_GET_VALUES = 9,
+	RECORD_GET_VALUES_RESULT = 10,
+	RECORD_UNKNOWN_TYPE = 11,
 };
 
-enum { FRAME_RESPONDER = 1 }; /* a role */
-enum { FRAME_KEEP_CONN = 1 }; /* a flag */
+enum { RECORD_RESPONDER = 1 }; /* a role */
+enum { RECORD_KEEP_CONN = 1 }; /* a flag */
 
-enum frame_status {
-	FRAME_PARTIAL,  /* the record has not come whole */
-	FRAME_PART,     /* the next record of the request */
-	FRAME_COMPLETE, /* its last one */
-	FRAME_ANSWER,   /* of no request here: for management_answer() */
-	FRAME_ABORT,    /* the request ends unanswered: for the same */
-	FRAME_IGNORE,   /* of a request that is not active */
-	FRAME_INVALID   /* breaks the protocol; frame->problem says how */
+enum record_status {
+	RECORD_PARTIAL,  /* the record has not come whole */
+	RECORD_PART,     /* the next record of the request */
+	RECORD_COMPLETE, /* its last one */
+	RECORD_ANSWER,   /* of no request here: for management_answer() */
+	RECORD_ABORT,    /* the request ends unanswered: for the same */
+	RECORD_IGNORE,   /* of a request that is not active */
+	RECORD_INVALID   /* breaks the protocol; guard->problem says how */
 };
 
-enum frame_state {
-	FRAME_IDLE, /* no request is active */
-	FRAME_IN_PARAMS,
-	FRAME_IN_STDIN,
-	FRAME_ENDED /* all of the request is here */
+enum record_state {
+	RECORD_IDLE, /* no request is active */
+	RECORD_IN_PARAMS,
+	RECORD_IN_STDIN,
+	RECORD_ENDED /* all of the request is here */
 };
 
 /* What came of the request on a connection. All zeros: nothing. */
-struct frame {
-	enum frame_state state;
-	unsigned id;         /* of the request, unless FRAME_IDLE */
-	const char *problem; /* constant text; set by FRAME_INVALID */
+struct record_guard {
+	enum record_state state;
+	unsigned id;         /* of the request, unless RECORD_IDLE */
+	const char *problem; /* constant text; set by RECORD_INVALID */
 
 	/* the name-value pair that a PARAMS record ended in */
 	unsigned char lengths[8];
@@ -58,15 +58,15 @@ struct frame {
 /*
  * Judge the record at the start of these bytes, which follows what was judged
  * before: a request is BEGIN_REQUEST, the PARAMS records and an empty one, the
- * STDIN records and an empty one, all of one id. Unless it is FRAME_PARTIAL or
- * FRAME_INVALID, *length is the record's size without its padding, and *next
+ * STDIN records and an empty one, all of one id. Unless it is RECORD_PARTIAL or
+ * RECORD_INVALID, *length is the record's size without its padding, and *next
  * where the record behind it begins. FastCGI specification 1.0, sections 3 and
  * 5: https://fastcgi-archives.github.io/FastCGI_Specification.html
  */
-enum frame_status frame_judge(struct frame *frame, const unsigned char *bytes,
-    size_t size, size_t *length, size_t *next);
+enum record_status record_validate(struct record_guard *guard,
+    const unsigned char *bytes, size_t size, size_t *length, size_t *next);
 
 /* A number of two bytes, as records have it. */
-unsigned frame_read_16(const unsigned char *bytes);
+unsigned record_read_16(const unsigned char *bytes);
 
 #endif

@@ -7,8 +7,8 @@
 #include "metrics/registry.h"
 #include "http/router.h"
 
-struct store_catalog *
-counters_catalog(void)
+struct registry *
+request_metrics_registry(void)
 {
 	static const char *endpoints[ENDPOINT_COUNT];
 	static const char *methods[METHOD_COUNT];
@@ -17,11 +17,11 @@ counters_catalog(void)
 		endpoints[i] = router_endpoint_name(i);
 	for (int i = 0; i < METHOD_COUNT; i++)
 		methods[i] = request_method_name((enum method)i);
-	return catalog_new(endpoints, ENDPOINT_COUNT, methods, METHOD_COUNT);
+	return registry_new(endpoints, ENDPOINT_COUNT, methods, METHOD_COUNT);
 }
 
 void
-counters_declare(struct store *store)
+request_metrics_declare(struct counters *counters)
 {
 	static const unsigned codes[] = {200, 500, 502, 503, 504};
 
@@ -33,45 +33,46 @@ counters_declare(struct store *store)
 				    method != METHOD_OPTIONS &&
 				    router_routes[endpoint].methods &
 					1u << method)
-					store_key_cell(
-					    store, endpoint, method, codes[i]);
-	store_key_cell(store, ENDPOINT_OTHER, METHOD_GET, 404);
+					counters_key_cell(counters, endpoint,
+					    method, codes[i]);
+	counters_key_cell(counters, ENDPOINT_OTHER, METHOD_GET, 404);
 }
 
 static void
-count(struct store *store, unsigned slot,
-    const struct counters_request *request,
+count(struct counters *counters, unsigned slot,
+    const struct request_sample *request,
     void (*add)(_Atomic uint64_t *, size_t, uint64_t))
 {
-	_Atomic uint64_t *cells = store_cells(store, slot);
+	_Atomic uint64_t *cells = counters_values(counters, slot);
 	unsigned endpoint = (unsigned)request->endpoint;
-	size_t duration = catalog_duration_cell(endpoint);
+	size_t duration = registry_duration_cell(endpoint);
 
 	add(cells,
-	    store_key_cell(
-		store, endpoint, request->method, (unsigned)request->status),
+	    counters_key_cell(
+		counters, endpoint, request->method, (unsigned)request->status),
 	    1);
-	add(cells, catalog_size_cell(endpoint), request->body_bytes);
-	add(cells, catalog_bucket(duration, request->duration_ns), 1);
+	add(cells, registry_size_cell(endpoint), request->body_bytes);
+	add(cells, registry_bucket(duration, request->duration_ns), 1);
 	add(cells, duration, (uint64_t)request->duration_ns);
 	if (request->queue_ns >= 0) {
-		add(cells, catalog_bucket(CATALOG_QUEUE, request->queue_ns), 1);
-		add(cells, CATALOG_QUEUE, (uint64_t)request->queue_ns);
+		add(cells, registry_bucket(REGISTRY_QUEUE, request->queue_ns),
+		    1);
+		add(cells, REGISTRY_QUEUE, (uint64_t)request->queue_ns);
 	}
 }
 
 void
-counters_count(
-    struct store *store, unsigned slot, const struct counters_request *request)
+request_metrics_add(struct counters *counters, unsigned slot,
+    const struct request_sample *request)
 {
 	if (request->endpoint >= 0)
-		count(store, slot, request, store_add);
+		count(counters, slot, request, counters_add);
 }
 
 void
-counters_count_shared(
-    struct store *store, const struct counters_request *request)
+request_metrics_add_shared(
+    struct counters *counters, const struct request_sample *request)
 {
 	if (request->endpoint >= 0)
-		count(store, STORE_CGI, request, store_add_shared);
+		count(counters, SLOT_CGI, request, counters_add_shared);
 }

@@ -1,9 +1,9 @@
-#ifndef COUNTERS_H
-#define COUNTERS_H
+#ifndef REQUEST_METRICS_H
+#define REQUEST_METRICS_H
 
 #include <stdint.h>
 
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 #include "http/request.h"
 
 /*
@@ -11,7 +11,7 @@
  */
 
 /* One answered request. */
-struct counters_request {
+struct request_sample {
 	int endpoint; /* ENDPOINT_UNCOUNTED: not counted at all */
 	enum method method;
 	int status;
@@ -20,21 +20,21 @@ struct counters_request {
 	uint64_t body_bytes;
 };
 
-/* The catalog for the routes there are; NULL where memory is short. */
-struct store_catalog *counters_catalog(void);
+/* The registry for the routes there are; NULL where memory is short. */
+struct registry *request_metrics_registry(void);
 
 /*
  * Enter the combinations that any service will see, so that they exist as 0
  * and the first error is an increase.
  */
-void counters_declare(struct store *store);
+void request_metrics_declare(struct counters *counters);
 
 /* Count an answered request in a slot that only the caller writes. */
-void counters_count(
-    struct store *store, unsigned slot, const struct counters_request *request);
+void request_metrics_add(struct counters *counters, unsigned slot,
+    const struct request_sample *request);
 
-/* The same in STORE_CGI, which several processes write. */
-void counters_count_shared(
-    struct store *store, const struct counters_request *request);
+/* The same in SLOT_CGI, which several processes write. */
+void request_metrics_add_shared(
+    struct counters *counters, const struct request_sample *request);
 
 #endif

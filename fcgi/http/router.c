@@ -13,7 +13,7 @@
 #define DELETE (1u << METHOD_DELETE)
 #define PATCH  (1u << METHOD_PATCH)
 
-#define EXERCISE ROUTE_EXERCISE
+#define FAULT_INJECTION ROUTE_FAULT_INJECTION
 
 const struct route router_routes[] = {
 #define ROUTE(name, path, methods, flags)                                      \
@@ -59,7 +59,7 @@ router_open(bool exercise)
 		size_t length = strcspn(route->path, "{");
 		size_t at = hash(route->path, length);
 
-		if ((route->flags & ROUTE_EXERCISE) && !exercise)
+		if ((route->flags & ROUTE_FAULT_INJECTION) && !exercise)
 			continue;
 		while (table[at].literal)
 			at = (at + 1) % TABLE_SIZE;
@@ -127,7 +127,7 @@ router_dispatch(struct request *request, struct response *response)
 	} else if (request->method == METHOD_OPTIONS) {
 		response_text(response, 204, "");
 		allow(response, route->methods);
-	} else if ((route->flags & ROUTE_EXERCISE) &&
+	} else if ((route->flags & ROUTE_FAULT_INJECTION) &&
 		   request_is_cross_site(request)) {
 		response_problem(response, 403,
 		    "%s does not take requests of another website's pages.",

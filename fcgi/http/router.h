@@ -16,7 +16,7 @@ enum endpoint {
 /* A request that is not to be counted, such as a scrape. */
 enum { ENDPOINT_UNCOUNTED = -1 };
 
-enum { ROUTE_EXERCISE = 1 };
+enum { ROUTE_FAULT_INJECTION = 1 };
 
 struct route {
 	const char *name;
@@ -40,7 +40,7 @@ const char *router_endpoint_name(int endpoint);
 
 /*
  * Build the look-up table; call it once, before the first request. exercise
- * false leaves the EXERCISE routes out.
+ * false leaves the FAULT_INJECTION routes out.
  */
 void router_open(bool exercise);
 

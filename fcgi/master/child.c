@@ -19,7 +19,7 @@ static const int64_t BACKOFF_MAX_NS = 5000000000;
 
 /* The scoreboard's fields of one process, ready for the next one. */
 static void
-reset_state(struct store_state *state)
+reset_state(struct scoreboard_entry *state)
 {
 	state->pid = 0;
 	state->request_started = 0;
@@ -33,10 +33,11 @@ reset_state(struct store_state *state)
 }
 
 bool
-child_start(struct child *child, const struct store *store,
+child_start(struct child *child, const struct counters *counters,
     void (*run)(void *context, const struct child *child), void *context)
 {
-	struct store_state *state = store_state(store, child->slot);
+	struct scoreboard_entry *state =
+	    scoreboard_entry(&counters->scoreboard, child->slot);
 	pid_t parent = getpid();
 
 	reset_state(state);
@@ -67,10 +68,12 @@ child_start(struct child *child, const struct store *store,
 }
 
 void
-child_stopped(struct child *child, const struct store *store, bool is_stopped)
+child_stopped(
+    struct child *child, const struct counters *counters, bool is_stopped)
 {
 	child->stopped_at = is_stopped ? clock_now() : 0;
-	store_state(store, child->slot)->stopped = is_stopped;
+	scoreboard_entry(&counters->scoreboard, child->slot)->stopped =
+	    is_stopped;
 }
 
 static enum child_end
@@ -86,12 +89,13 @@ why_ended(const struct child *child, int status)
 }
 
 enum child_end
-child_ended(
-    struct child *child, const struct store *store, int status, bool *served)
+child_ended(struct child *child, const struct counters *counters, int status,
+    bool *served)
 {
 	static const char *const reasons[] = {
 	    "drained", "recycled", "crashed", "deadline"};
-	struct store_state *state = store_state(store, child->slot);
+	struct scoreboard_entry *state =
+	    scoreboard_entry(&counters->scoreboard, child->slot);
 	enum child_end end = why_ended(child, status);
 	bool is_busy = state->request_started != 0;
 
@@ -137,26 +141,28 @@ child_is_due(const struct child *child, int64_t now)
 
 int64_t
 child_request_started(
-    const struct child *child, const struct store *store, int64_t now)
+    const struct child *child, const struct counters *counters, int64_t now)
 {
 	int64_t started = atomic_load_explicit(
-	    &store_state(store, child->slot)->request_started,
+	    &scoreboard_entry(&counters->scoreboard, child->slot)
+		 ->request_started,
 	    memory_order_acquire);
 
 	return started >= child->started_at && started <= now ? started : 0;
 }
 
 void
-child_check_deadline(struct child *child, const struct store *store,
+child_check_deadline(struct child *child, const struct counters *counters,
     int64_t limit_ns, int64_t now)
 {
-	struct store_state *state = store_state(store, child->slot);
+	struct scoreboard_entry *state =
+	    scoreboard_entry(&counters->scoreboard, child->slot);
 	const char *parameter;
 	int64_t started;
 
 	if (!child->pid || child->is_over_deadline)
 		return;
-	started = child_request_started(child, store, now);
+	started = child_request_started(child, counters, now);
 	if (!(started && now - started > limit_ns) &&
 	    !(child->stopped_at && now - child->stopped_at > limit_ns))
 		return;

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 
 struct child {
 	const char *role; /* in log lines; also the process's name (comm) */
@@ -39,19 +39,19 @@ enum child_end {
  * return; the process dies with its parent. Where fork() fails, start_at is
  * set to try again in a second. Returns whether there is a new process.
  */
-bool child_start(struct child *child, const struct store *store,
+bool child_start(struct child *child, const struct counters *counters,
     void (*run)(void *context, const struct child *child), void *context);
 
 /* Note what waitpid() with WUNTRACED | WCONTINUED told of a stop. */
 void child_stopped(
-    struct child *child, const struct store *store, bool is_stopped);
+    struct child *child, const struct counters *counters, bool is_stopped);
 
 /*
  * Note and log that the process has ended with this wait status. Returns why.
  * *served tells whether it had begun a request or lived for 10 s.
  */
-enum child_end child_ended(
-    struct child *child, const struct store *store, int status, bool *served);
+enum child_end child_ended(struct child *child, const struct counters *counters,
+    int status, bool *served);
 
 /*
  * Set when the next process starts: at once, or after 0.1 s, doubled up to 5 s
@@ -66,7 +66,7 @@ bool child_is_due(const struct child *child, int64_t now);
  * Kill the process, with a log line, when its request or its stop lasts longer
  * than limit_ns.
  */
-void child_check_deadline(struct child *child, const struct store *store,
+void child_check_deadline(struct child *child, const struct counters *counters,
     int64_t limit_ns, int64_t now);
 
 /*
@@ -74,6 +74,6 @@ void child_check_deadline(struct child *child, const struct store *store,
  * cannot be true counts as idle: any worker could have written it.
  */
 int64_t child_request_started(
-    const struct child *child, const struct store *store, int64_t now);
+    const struct child *child, const struct counters *counters, int64_t now);
 
 #endif

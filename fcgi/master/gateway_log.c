@@ -21,8 +21,8 @@ enum {
 };
 
 int
-gateway_log_open(
-    struct gateway_log *log, const char *metrics_socket, struct store *store)
+gateway_log_open(struct gateway_log *log, const char *metrics_socket,
+    struct counters *counters)
 {
 	static const struct log_advice advices[] = {
 	    {-EACCES, "permission denied: let this user read and write it and "
@@ -32,7 +32,7 @@ gateway_log_open(
 	char path[PATH_MAX];
 	mode_t mask = umask(0117); /* nginx may run as another of the group */
 
-	*log = (struct gateway_log){.fd = -1, .store = store};
+	*log = (struct gateway_log){.fd = -1, .counters = counters};
 	snprintf(path, sizeof(path), "%s.log", metrics_socket);
 	log->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
 	umask(mask);
@@ -81,7 +81,7 @@ decode_path(const char *target, char *path, size_t size)
 }
 
 bool
-gateway_log_parse(const char *line, struct counters_request *request)
+gateway_log_parse(const char *line, struct request_sample *request)
 {
 	char method[32] = "";
 	char path[PATH_SIZE];
@@ -99,7 +99,7 @@ gateway_log_parse(const char *line, struct counters_request *request)
 	line += rest;
 	sscanf(line, " %31[^ ] %n", method, &target);
 	decode_path(skip_authority(line + target), path, sizeof(path));
-	*request = (struct counters_request){
+	*request = (struct request_sample){
 	    .endpoint = router_find(target ? path : "", &parameter),
 	    .method = request_method_parse(method),
 	    .status = (int)status,
@@ -115,8 +115,8 @@ gateway_log_parse(const char *line, struct counters_request *request)
 static void
 move_position(const struct gateway_log *log, off_t from, off_t to)
 {
-	store_add(store_cells(log->store, STORE_OBSERVER), CATALOG_GATEWAY_LOG,
-	    (uint64_t)to - (uint64_t)from);
+	counters_add(counters_values(log->counters, SLOT_METRICS),
+	    REGISTRY_GATEWAY_LOG, (uint64_t)to - (uint64_t)from);
 }
 
 /*
@@ -126,7 +126,7 @@ move_position(const struct gateway_log *log, off_t from, off_t to)
 static off_t
 find_position(const struct gateway_log *log)
 {
-	off_t before = (off_t)store_sum(log->store, CATALOG_GATEWAY_LOG);
+	off_t before = (off_t)counters_sum(log->counters, REGISTRY_GATEWAY_LOG);
 	off_t position = before;
 	struct stat status;
 
@@ -153,7 +153,7 @@ count_lines(
 	size_t at = 0;
 
 	while (at < size) {
-		struct counters_request request;
+		struct request_sample request;
 		char *end = memchr(bytes + at, '\n', size - at);
 		size_t length = 0;
 
@@ -163,8 +163,8 @@ count_lines(
 			*end = '\0';
 			length = (size_t)(end + 1 - (bytes + at));
 			if (gateway_log_parse(bytes + at, &request))
-				counters_count(
-				    log->store, STORE_OBSERVER, &request);
+				request_metrics_add(
+				    log->counters, SLOT_METRICS, &request);
 		} else if (length == 0 && size == READ_SIZE && at == 0) {
 			length = size; /* nginx writes no line that long */
 		} else if (length == 0) {

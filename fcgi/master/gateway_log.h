@@ -17,22 +17,22 @@
 #include <sys/types.h>
 
 #include "http/request_metrics.h"
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 
 struct gateway_log {
 	int fd; /* -1: none */
-	struct store *store;
+	struct counters *counters;
 };
 
 /*
  * Open the file, or make it, beside the metrics socket: its path and ".log",
  * as scripts/nginx-conf has it. Returns 0 or a negative errno, logged.
  */
-int gateway_log_open(
-    struct gateway_log *log, const char *metrics_socket, struct store *store);
+int gateway_log_open(struct gateway_log *log, const char *metrics_socket,
+    struct counters *counters);
 
 /*
- * Count what nginx has written since the last call, in STORE_OBSERVER. A
+ * Count what nginx has written since the last call, in SLOT_METRICS. A
  * process that is killed in the middle counts one line twice at most. Lines
  * that are no such line are left out.
  */
@@ -43,6 +43,6 @@ void gateway_log_count(const struct gateway_log *log);
  * bytes of the body, the request line, of which there may be nothing. Returns
  * whether it is one.
  */
-bool gateway_log_parse(const char *line, struct counters_request *request);
+bool gateway_log_parse(const char *line, struct request_sample *request);
 
 #endif

@@ -12,23 +12,25 @@
 #include "base/log.h"
 
 static _Atomic int64_t *
-ticket_of(const struct store *store)
+ticket_of(const struct counters *counters)
 {
-	return &store_state(store, STORE_MASTER)->load_ticket;
+	return &scoreboard_entry(&counters->scoreboard, SLOT_MASTER)
+		    ->load_ticket;
 }
 
 /* The load with this ticket is over; another one keeps its ticket. */
 static void
-return_ticket(const struct store *store, int64_t ticket)
+return_ticket(const struct counters *counters, int64_t ticket)
 {
-	atomic_compare_exchange_strong(ticket_of(store), &ticket, 0);
+	atomic_compare_exchange_strong(ticket_of(counters), &ticket, 0);
 }
 
 static void
 set_pid(struct load_manager *manager, pid_t pid)
 {
 	manager->pid = pid;
-	store_state(manager->store, STORE_MASTER)->load_pid = pid;
+	scoreboard_entry(&manager->counters->scoreboard, SLOT_MASTER)
+	    ->load_pid = pid;
 }
 
 void
@@ -38,7 +40,7 @@ load_manager_ended(struct load_manager *manager, int status)
 	    LOG_STRING("signal",
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : ""));
 	set_pid(manager, 0);
-	return_ticket(manager->store, manager->ticket);
+	return_ticket(manager->counters, manager->ticket);
 }
 
 void
@@ -79,7 +81,7 @@ start(struct load_manager *manager, const struct load_order *order)
 	}
 	if (pid < 0) {
 		log_text(LOG_ERROR, "cannot fork: %s", strerror(errno));
-		return_ticket(manager->store, order->ticket);
+		return_ticket(manager->counters, order->ticket);
 		return;
 	}
 	manager->ticket = order->ticket;
@@ -107,8 +109,8 @@ load_manager_order(struct load_manager *manager)
 		log_text(LOG_ERROR,
 		    "an order for a load was refused: its values are out of "
 		    "range");
-		return_ticket(manager->store, order.ticket);
-	} else if (*ticket_of(manager->store) == order.ticket) {
+		return_ticket(manager->counters, order.ticket);
+	} else if (*ticket_of(manager->counters) == order.ticket) {
 		start(manager, &order);
 	} /* else its end was asked for before it began */
 }
@@ -116,7 +118,7 @@ load_manager_order(struct load_manager *manager)
 void
 load_manager_check(struct load_manager *manager, int64_t now)
 {
-	int64_t ticket = *ticket_of(manager->store);
+	int64_t ticket = *ticket_of(manager->counters);
 
 	if (ticket == 0 || (manager->pid && ticket == manager->ticket)) {
 		manager->unordered = 0;
@@ -124,7 +126,7 @@ load_manager_check(struct load_manager *manager, int64_t now)
 		manager->unordered = ticket;
 		manager->unordered_at = now;
 	} else if (now - manager->unordered_at > CLOCK_NS_PER_SECOND) {
-		return_ticket(manager->store, ticket);
+		return_ticket(manager->counters, ticket);
 	}
 }
 
@@ -135,33 +137,35 @@ send_order(int orders, const struct load_order *order)
 }
 
 int
-load_manager_ask(const struct store *store, int orders, const struct load *load)
+load_manager_ask(
+    const struct counters *counters, int orders, const struct load *load)
 {
 	const struct load_order order = {clock_now(), *load};
 	int64_t none = 0;
 
 	if (!atomic_compare_exchange_strong(
-		ticket_of(store), &none, order.ticket))
+		ticket_of(counters), &none, order.ticket))
 		return -EBUSY;
 	if (send_order(orders, &order))
 		return 0;
-	return_ticket(store, order.ticket);
+	return_ticket(counters, order.ticket);
 	return -EAGAIN;
 }
 
 int
-load_manager_ask_end(const struct store *store, int orders)
+load_manager_ask_end(const struct counters *counters, int orders)
 {
-	struct load_order order = {.ticket = *ticket_of(store)};
+	struct load_order order = {.ticket = *ticket_of(counters)};
 	int64_t ticket = order.ticket;
 	int64_t none = 0;
 
 	/* Whoever takes the ticket away is the one who ended the load. */
 	if (ticket == 0 ||
-	    !atomic_compare_exchange_strong(ticket_of(store), &ticket, 0))
+	    !atomic_compare_exchange_strong(ticket_of(counters), &ticket, 0))
 		return -ENOENT;
 	if (send_order(orders, &order))
 		return 0;
-	atomic_compare_exchange_strong(ticket_of(store), &none, order.ticket);
+	atomic_compare_exchange_strong(
+	    ticket_of(counters), &none, order.ticket);
 	return -EAGAIN;
 }

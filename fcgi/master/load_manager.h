@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "load/load.h"
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 #include "options.h"
 
 /* What a worker writes into the pipe, in one write. */
@@ -25,7 +25,7 @@ struct load_order {
 
 struct load_manager {
 	const struct options *options;
-	const struct store *store;
+	const struct counters *counters;
 	int orders;           /* the pipe's end to read, non-blocking */
 	pid_t pid;            /* of the load that runs; 0: none */
 	int64_t ticket;       /* its ticket */
@@ -50,9 +50,9 @@ void load_manager_stop(struct load_manager *manager);
  * there is a load, or -EAGAIN where the master does not read.
  */
 int load_manager_ask(
-    const struct store *store, int orders, const struct load *load);
+    const struct counters *counters, int orders, const struct load *load);
 
 /* For workers. Ask for the load's end. Returns 0, -ENOENT for none, -EAGAIN. */
-int load_manager_ask_end(const struct store *store, int orders);
+int load_manager_ask_end(const struct counters *counters, int orders);
 
 #endif

@@ -26,7 +26,7 @@
 #include "base/log.h"
 #include "metrics/registry.h"
 #include "metrics/collectors/cgroup.h"
-#include "metrics/shm_guard.h"
+#include "metrics/counters_guard.h"
 #include "http/router.h"
 #include "base/version.h"
 #include "worker/worker.h"
@@ -44,11 +44,11 @@ static const int64_t GIVE_UP_NS = 60000000000;
  */
 static const int64_t STUCK_NS = 250000000;
 
-struct pool {
-	const struct pool_config *config;
+struct master {
+	const struct master_config *config;
 	const struct options *options;
-	struct store *store;
-	struct handover handovers[WORKERS_MAX];
+	struct counters *counters;
+	struct channel channels[WORKERS_MAX];
 	int signals;
 	unsigned worker_count;
 	struct child workers[WORKERS_MAX];
@@ -75,47 +75,47 @@ seconds_ns(double seconds)
 /* --- children ---------------------------------------------------------- */
 
 static void
-count(struct pool *pool, enum catalog_cell cell)
+count(struct master *master, enum registry_value cell)
 {
-	store_add(store_cells(pool->store, STORE_MASTER), cell, 1);
+	counters_add(counters_values(master->counters, SLOT_MASTER), cell, 1);
 }
 
 /* In the child: keep what it gives to others by, and its own. */
 static void
-close_handovers(const struct pool *pool, const struct child *child)
+close_channels(const struct master *master, const struct child *child)
 {
-	for (unsigned i = 0; i < pool->worker_count; i++)
+	for (unsigned i = 0; i < master->worker_count; i++)
 		if (i != child->number)
-			close(pool->handovers[i].in);
+			close(master->channels[i].in);
 }
 
 static _Noreturn void
 run_worker(void *context, const struct child *child)
 {
-	struct pool *pool = context;
+	struct master *master = context;
 	const struct worker_config config = {
-	    .service = pool->config->service,
-	    .listen_fd = pool->config->listen_fd,
+	    .service = master->config->service,
+	    .listen_fd = master->config->listen_fd,
 	    .slot = child->slot,
-	    .handovers = pool->handovers,
-	    .worker_count = pool->worker_count,
-	    .max_requests = pool->options->max_requests,
+	    .channels = master->channels,
+	    .worker_count = master->worker_count,
+	    .max_requests = master->options->max_requests,
 	    .dispatch = router_dispatch,
 	    .writable_fd = -1,
 	};
 
-	close(pool->signals);
-	close(pool->load.orders);
-	close_handovers(pool, child);
+	close(master->signals);
+	close(master->load.orders);
+	close_channels(master, child);
 	exit(worker_run(&config));
 }
 
 static void
-start(struct pool *pool, struct child *child)
+start(struct master *master, struct child *child)
 {
-	if (!child_start(child, pool->store, run_worker, pool))
+	if (!child_start(child, master->counters, run_worker, master))
 		return;
-	count(pool, CATALOG_WORKER_STARTS);
+	count(master, REGISTRY_WORKER_STARTS);
 }
 
 /*
@@ -123,92 +123,98 @@ start(struct pool *pool, struct child *child)
  * short time, for so many workers, that it is time to give up.
  */
 static bool
-note_failure(struct pool *pool, int64_t now)
+note_failure(struct master *master, int64_t now)
 {
-	if (now - pool->failing_since > GIVE_UP_NS) {
-		pool->failing_since = now;
-		pool->failures = 0;
+	if (now - master->failing_since > GIVE_UP_NS) {
+		master->failing_since = now;
+		master->failures = 0;
 	}
-	return ++pool->failures >= FAILURES_MAX * pool->worker_count;
+	return ++master->failures >= FAILURES_MAX * master->worker_count;
 }
 
 /* Whether any worker that lives has served. */
 static bool
-is_serving(const struct pool *pool)
+is_serving(const struct master *master)
 {
-	for (unsigned i = 0; i < pool->worker_count; i++)
-		if (pool->workers[i].pid &&
-		    store_state(pool->store, pool->workers[i].slot)->served > 0)
+	for (unsigned i = 0; i < master->worker_count; i++)
+		if (master->workers[i].pid &&
+		    scoreboard_entry(
+			&master->counters->scoreboard, master->workers[i].slot)
+			    ->served > 0)
 			return true;
 	return false;
 }
 
 static void
-give_up(struct pool *pool)
+give_up(struct master *master)
 {
 	log_text(LOG_ERROR,
 	    "giving up: %u workers died within %lld s before they served "
 	    "anything; the lines above say how",
-	    pool->failures, (long long)(GIVE_UP_NS / CLOCK_NS_PER_SECOND));
-	pool->exit_status = 1;
-	pool->is_done = true;
+	    master->failures, (long long)(GIVE_UP_NS / CLOCK_NS_PER_SECOND));
+	master->exit_status = 1;
+	master->is_done = true;
 }
 
 static void
-worker_ended(struct pool *pool, struct child *child, int status)
+worker_ended(struct master *master, struct child *child, int status)
 {
 	bool served;
 	pid_t pid = child->pid;
-	enum child_end end = child_ended(child, pool->store, status, &served);
+	enum child_end end =
+	    child_ended(child, master->counters, status, &served);
 	bool failed = end == CHILD_CRASHED && !served;
 	int64_t leaver = pid;
 
-	count(pool, CATALOG_EXITS_DRAINED + end);
+	count(master, REGISTRY_EXITS_DRAINED + end);
 	atomic_compare_exchange_strong(
-	    &store_state(pool->store, STORE_MASTER)->leaver, &leaver, 0);
+	    &scoreboard_entry(&master->counters->scoreboard, SLOT_MASTER)
+		 ->leaver,
+	    &leaver, 0);
 	child_schedule(child, failed);
 	/* Other workers are serving, so this is not a startup failure. */
-	if (failed && !is_serving(pool) && note_failure(pool, clock_now()))
-		give_up(pool);
+	if (failed && !is_serving(master) && note_failure(master, clock_now()))
+		give_up(master);
 }
 
 static struct child *
-find_child(struct pool *pool, pid_t pid)
+find_child(struct master *master, pid_t pid)
 {
-	for (unsigned i = 0; i < pool->worker_count; i++)
-		if (pool->workers[i].pid == pid)
-			return &pool->workers[i];
+	for (unsigned i = 0; i < master->worker_count; i++)
+		if (master->workers[i].pid == pid)
+			return &master->workers[i];
 	return NULL;
 }
 
 /* Reap exits; record stops and continues. */
 static void
-reap(struct pool *pool)
+reap(struct master *master)
 {
 	int status;
 	pid_t pid;
 
-	while (!pool->is_done && (pid = waitpid(-1, &status,
-				      WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+	while (!master->is_done &&
+	       (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) >
+		   0) {
 		bool is_stopped = WIFSTOPPED(status);
 		bool has_ended = !is_stopped && !WIFCONTINUED(status);
-		struct child *child = find_child(pool, pid);
+		struct child *child = find_child(master, pid);
 
-		if (pid == pool->load.pid && has_ended)
-			load_manager_ended(&pool->load, status);
+		if (pid == master->load.pid && has_ended)
+			load_manager_ended(&master->load, status);
 		if (child && has_ended)
-			worker_ended(pool, child, status);
+			worker_ended(master, child, status);
 		else if (child)
-			child_stopped(child, pool->store, is_stopped);
+			child_stopped(child, master->counters, is_stopped);
 	}
 }
 
 static void
-kill_children(const struct pool *pool, int signal)
+kill_children(const struct master *master, int signal)
 {
-	for (unsigned i = 0; i < pool->worker_count; i++)
-		if (pool->workers[i].pid)
-			kill(pool->workers[i].pid, signal);
+	for (unsigned i = 0; i < master->worker_count; i++)
+		if (master->workers[i].pid)
+			kill(master->workers[i].pid, signal);
 }
 
 /* --- what the tick looks after ------------------------------------------ */
@@ -218,39 +224,40 @@ kill_children(const struct pool *pool, int signal)
  * to give away: nobody may have been there to take it.
  */
 static void
-check_stuck(const struct pool *pool, const struct child *child, int64_t now)
+check_stuck(const struct master *master, const struct child *child, int64_t now)
 {
-	int64_t started = child_request_started(child, pool->store, now);
+	int64_t started = child_request_started(child, master->counters, now);
 
-	if (pool->worker_count > 1 && child->pid && started &&
+	if (master->worker_count > 1 && child->pid && started &&
 	    now - started > STUCK_NS &&
-	    store_state(pool->store, child->slot)->relieved != started)
+	    scoreboard_entry(&master->counters->scoreboard, child->slot)
+		    ->relieved != started)
 		kill(child->pid, SIGUSR2);
 }
 
 /* HUP: tell the next worker to go once the one before was replaced. */
 static void
-replace_next(struct pool *pool)
+replace_next(struct master *master)
 {
 	struct child *child;
 
-	if (!pool->is_replacing)
+	if (!master->is_replacing)
 		return;
-	if (pool->replacing > 0) {
+	if (master->replacing > 0) {
 		const struct child *before =
-		    &pool->workers[pool->replacing - 1];
+		    &master->workers[master->replacing - 1];
 
 		if (before->pid == 0 ||
-		    before->pid == pool->replaced_pid) /* not gone yet */
+		    before->pid == master->replaced_pid) /* not gone yet */
 			return;
 	}
-	if (pool->replacing == pool->worker_count) {
-		pool->is_replacing = false;
+	if (master->replacing == master->worker_count) {
+		master->is_replacing = false;
 		log_text(LOG_INFO, "all workers replaced");
 		return;
 	}
-	child = &pool->workers[pool->replacing++];
-	pool->replaced_pid = child->pid;
+	child = &master->workers[master->replacing++];
+	master->replaced_pid = child->pid;
 	if (child->pid)
 		kill(child->pid, SIGTERM);
 }
@@ -264,7 +271,7 @@ growth(uint64_t before, uint64_t after)
 
 /* What the CPU did between two readings; -1 where one of them failed. */
 static void
-sample_cpu(struct store_state *state, const struct cgroup *before,
+sample_cpu(struct scoreboard_entry *state, const struct cgroup *before,
     const struct cgroup *after, double elapsed)
 {
 	int64_t used = growth(before->cpu_usage_ns, after->cpu_usage_ns);
@@ -287,112 +294,115 @@ sample_cpu(struct store_state *state, const struct cgroup *before,
 
 /* Once a second: the rates that /live tells. */
 static void
-sample(struct pool *pool, int64_t now)
+sample(struct master *master, int64_t now)
 {
-	struct store_state *state = store_state(pool->store, STORE_MASTER);
-	struct cgroup before = pool->sampled_cgroup;
+	struct scoreboard_entry *state =
+	    scoreboard_entry(&master->counters->scoreboard, SLOT_MASTER);
+	struct cgroup before = master->sampled_cgroup;
 	uint64_t requests = 0;
-	double elapsed = (double)(now - pool->sampled_at) / 1e9;
+	double elapsed = (double)(now - master->sampled_at) / 1e9;
 
 	if (elapsed < 1)
 		return;
-	for (unsigned i = 0; i < pool->store->catalog->key_capacity; i++)
-		if (pool->store->keys[i])
-			requests += store_sum(
-			    pool->store, pool->store->catalog->fixed_count + i);
-	cgroup_read("", &pool->sampled_cgroup);
-	if (pool->sampled_at) {
+	for (unsigned i = 0; i < master->counters->registry->key_capacity; i++)
+		if (master->counters->keys[i])
+			requests += counters_sum(master->counters,
+			    master->counters->registry->fixed_count + i);
+	cgroup_read("", &master->sampled_cgroup);
+	if (master->sampled_at) {
 		state->request_rate =
-		    (int64_t)((double)(requests - pool->sampled_requests) *
+		    (int64_t)((double)(requests - master->sampled_requests) *
 			      1000 / elapsed);
-		sample_cpu(state, &before, &pool->sampled_cgroup, elapsed);
+		sample_cpu(state, &before, &master->sampled_cgroup, elapsed);
 	} else {
 		state->cpu_usage = -1; /* not yet */
 	}
-	pool->sampled_at = now;
-	pool->sampled_requests = requests;
+	master->sampled_at = now;
+	master->sampled_requests = requests;
 }
 
 /* Draining ends when the workers have, or at the time-out. */
 static void
-check_drain(struct pool *pool, int64_t now)
+check_drain(struct master *master, int64_t now)
 {
 	bool any = false;
 
-	for (unsigned i = 0; i < pool->worker_count; i++)
-		any |= pool->workers[i].pid != 0;
-	if (any && now >= pool->drain_by) {
+	for (unsigned i = 0; i < master->worker_count; i++)
+		any |= master->workers[i].pid != 0;
+	if (any && now >= master->drain_by) {
 		log_text(LOG_WARNING,
 		    "drain time-out: ending workers with requests under way");
-		kill_children(pool, SIGKILL);
+		kill_children(master, SIGKILL);
 	}
 	if (!any)
-		pool->is_done = true;
+		master->is_done = true;
 }
 
 static void
-tick(struct pool *pool)
+tick(struct master *master)
 {
 	int64_t now = clock_now();
 
-	store_guard_tick(pool->store, now);
-	for (unsigned i = 0; i < pool->worker_count; i++) {
-		struct child *child = &pool->workers[i];
+	counters_guard_tick(master->counters, now);
+	for (unsigned i = 0; i < master->worker_count; i++) {
+		struct child *child = &master->workers[i];
 
-		check_stuck(pool, child, now);
-		child_check_deadline(child, pool->store,
-		    seconds_ns(pool->options->request_timeout), now);
-		if (!pool->drain_by && child_is_due(child, now))
-			start(pool, child);
+		check_stuck(master, child, now);
+		child_check_deadline(child, master->counters,
+		    seconds_ns(master->options->request_timeout), now);
+		if (!master->drain_by && child_is_due(child, now))
+			start(master, child);
 	}
-	replace_next(pool);
-	load_manager_check(&pool->load, now);
-	sample(pool, now);
-	if (pool->drain_by)
-		check_drain(pool, now);
+	replace_next(master);
+	load_manager_check(&master->load, now);
+	sample(master, now);
+	if (master->drain_by)
+		check_drain(master, now);
 }
 
 /* --- signals and the loop ----------------------------------------------- */
 
 static void
-drain(struct pool *pool)
+drain(struct master *master)
 {
-	if (pool->drain_by)
+	if (master->drain_by)
 		return;
 	log_text(LOG_INFO, "draining");
-	pool->drain_by = clock_now() + seconds_ns(pool->options->drain_timeout);
+	master->drain_by =
+	    clock_now() + seconds_ns(master->options->drain_timeout);
 	/* First the name, so that the workers can empty the queue. */
-	listener_unlink(pool->options->socket, pool->config->socket);
-	store_state(pool->store, STORE_MASTER)->draining = 1;
-	load_manager_stop(&pool->load);
-	kill_children(pool, SIGTERM);
+	listener_unlink(master->options->socket, master->config->socket);
+	scoreboard_entry(&master->counters->scoreboard, SLOT_MASTER)->draining =
+	    1;
+	load_manager_stop(&master->load);
+	kill_children(master, SIGTERM);
 }
 
 static void
-handle_signal(struct pool *pool)
+handle_signal(struct master *master)
 {
 	struct signalfd_siginfo info;
 
-	if (read(pool->signals, &info, sizeof(info)) != sizeof(info))
+	if (read(master->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	switch (info.ssi_signo) {
 	case SIGCHLD:
-		reap(pool);
+		reap(master);
 		break;
 	case SIGTERM:
 	case SIGQUIT:
-		drain(pool);
+		drain(master);
 		break;
 	case SIGINT:
 		log_text(LOG_INFO, "leaving at once");
-		pool->is_done = true;
+		master->is_done = true;
 		break;
 	case SIGHUP:
-		if (pool->drain_by)
+		if (master->drain_by)
 			break;
 		log_text(LOG_INFO, "replacing the workers");
-		pool->is_replacing = true;
-		pool->replacing = 0;
+		master->is_replacing = true;
+		master->replacing = 0;
 		break;
 	default:
 		break;
@@ -400,29 +410,29 @@ handle_signal(struct pool *pool)
 }
 
 static void
-run(struct pool *pool)
+run(struct master *master)
 {
 	struct pollfd fds[] = {
-	    {.fd = pool->signals, .events = POLLIN},
-	    {.fd = pool->load.orders, .events = POLLIN},
+	    {.fd = master->signals, .events = POLLIN},
+	    {.fd = master->load.orders, .events = POLLIN},
 	};
 
-	tick(pool); /* who reads the file learns at once of all processes */
-	while (!pool->is_done) {
+	tick(master); /* who reads the file learns at once of all processes */
+	while (!master->is_done) {
 		if (poll(fds, 2, TICK_MS) > 0) {
 			if (fds[0].revents)
-				handle_signal(pool);
+				handle_signal(master);
 			if (fds[1].revents)
-				load_manager_order(&pool->load);
+				load_manager_order(&master->load);
 		}
-		tick(pool);
+		tick(master);
 	}
 }
 
 /* --- beginning and end --------------------------------------------------- */
 
 unsigned
-pool_worker_count(const struct options *options)
+master_worker_count(const struct options *options)
 {
 	struct cgroup cgroup;
 
@@ -443,17 +453,17 @@ pool_worker_count(const struct options *options)
 }
 
 static int
-open_handovers(struct pool *pool)
+open_channels(struct master *master)
 {
-	for (unsigned i = 0; i < pool->worker_count; i++) {
-		int error = handover_open(&pool->handovers[i]);
+	for (unsigned i = 0; i < master->worker_count; i++) {
+		int error = channel_open(&master->channels[i]);
 
 		if (!error)
 			continue;
 		log_text(LOG_ERROR,
 		    "cannot open two descriptors for each of %u workers: %s; "
 		    "raise ulimit -n, or lower --workers",
-		    pool->worker_count, strerror(-error));
+		    master->worker_count, strerror(-error));
 		return error;
 	}
 	return 0;
@@ -461,7 +471,7 @@ open_handovers(struct pool *pool)
 
 /* The supervisor has blocked the signals; USR1 and USR2 are not for us. */
 static int
-open_signals(struct pool *pool)
+open_signals(struct master *master)
 {
 	sigset_t set;
 
@@ -471,22 +481,22 @@ open_signals(struct pool *pool)
 	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	pool->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return pool->signals < 0 ? -errno : 0;
+	master->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return master->signals < 0 ? -errno : 0;
 }
 
 /* Tell all workers to leave now, and kill those that do not. */
 static void
-end_workers(struct pool *pool)
+end_workers(struct master *master)
 {
 	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
 	const struct timespec step = {.tv_nsec = 2000000};
 	bool is_killed = false;
 	pid_t pid;
 
-	kill_children(pool, SIGINT);
+	kill_children(master, SIGINT);
 	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0) {
-		struct child *child = pid > 0 ? find_child(pool, pid) : NULL;
+		struct child *child = pid > 0 ? find_child(master, pid) : NULL;
 
 		/* Its pid may be another process's from now on. */
 		if (child)
@@ -494,7 +504,7 @@ end_workers(struct pool *pool)
 		if (pid > 0)
 			continue;
 		if (!is_killed && clock_now() > patience) {
-			kill_children(pool, SIGKILL);
+			kill_children(master, SIGKILL);
 			is_killed = true;
 		}
 		nanosleep(&step, NULL);
@@ -503,9 +513,10 @@ end_workers(struct pool *pool)
 
 /* What a master that was killed has left in the scoreboard. */
 static void
-forget_predecessor(const struct pool *pool)
+forget_predecessor(const struct master *master)
 {
-	struct store_state *state = store_state(pool->store, STORE_MASTER);
+	struct scoreboard_entry *state =
+	    scoreboard_entry(&master->counters->scoreboard, SLOT_MASTER);
 
 	state->load_pid = 0;
 	state->load_ticket = 0;
@@ -517,33 +528,33 @@ forget_predecessor(const struct pool *pool)
 }
 
 int
-pool_run(const struct pool_config *config)
+master_run(const struct master_config *config)
 {
-	static struct pool pool;
+	static struct master master;
 	const struct options *options = config->service->options;
 
-	pool.config = config;
-	pool.options = options;
-	pool.store = config->service->store;
-	pool.worker_count = config->worker_count;
-	pool.load = (struct load_manager){
+	master.config = config;
+	master.options = options;
+	master.counters = config->service->counters;
+	master.worker_count = config->worker_count;
+	master.load = (struct load_manager){
 	    .options = options,
-	    .store = pool.store,
+	    .counters = master.counters,
 	    .orders = config->load_orders,
 	};
-	forget_predecessor(&pool);
-	if (open_signals(&pool) < 0 || open_handovers(&pool) < 0)
+	forget_predecessor(&master);
+	if (open_signals(&master) < 0 || open_channels(&master) < 0)
 		return 1;
 	LOG(LOG_INFO, "serving", LOG_STRING("version", version_number),
 	    LOG_STRING("socket", options->socket),
-	    LOG_NUMBER("workers", pool.worker_count));
-	for (unsigned i = 0; i < pool.worker_count; i++) {
-		pool.workers[i] = (struct child){
-		    .role = "worker", .number = i, .slot = STORE_WORKER + i};
-		start(&pool, &pool.workers[i]);
+	    LOG_NUMBER("workers", master.worker_count));
+	for (unsigned i = 0; i < master.worker_count; i++) {
+		master.workers[i] = (struct child){
+		    .role = "worker", .number = i, .slot = SLOT_WORKER + i};
+		start(&master, &master.workers[i]);
 	}
-	run(&pool);
-	load_manager_stop(&pool.load);
-	end_workers(&pool);
-	return pool.exit_status;
+	run(&master);
+	load_manager_stop(&master.load);
+	end_workers(&master);
+	return master.exit_status;
 }

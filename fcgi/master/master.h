@@ -1,12 +1,12 @@
-#ifndef POOL_H
-#define POOL_H
+#ifndef MASTER_H
+#define MASTER_H
 
 #include "master/listener.h"
 #include "options.h"
 #include "service.h"
 
 /* What the supervisor hands down to the master. */
-struct pool_config {
+struct master_config {
 	struct service *service;
 	unsigned worker_count;
 	int listen_fd;
@@ -15,7 +15,7 @@ struct pool_config {
 };
 
 /* How many workers to run: --workers, or the CPUs allowed, at least 2. */
-unsigned pool_worker_count(const struct options *options);
+unsigned master_worker_count(const struct options *options);
 
 /*
  * Run the master: fork the workers, and watch over them until TERM or QUIT
@@ -24,6 +24,6 @@ unsigned pool_worker_count(const struct options *options);
  * status: 0 after an ordered end, 1 where it could not start or gave up,
  * logged.
  */
-int pool_run(const struct pool_config *config);
+int master_run(const struct master_config *config);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "master/gateway_log.h"
 #include "metrics/exposition.h"
-#include "metrics/shm_guard.h"
+#include "metrics/counters_guard.h"
 #include "http/router.h"
 #include "service.h"
 
@@ -17,20 +17,20 @@ static void
 answer_metrics(const struct request *request, struct response *response)
 {
 	const struct exposition_source source = {
-	    .store = request->service->store,
+	    .counters = request->service->counters,
 	    .alive = true,
-	    .queue_fd = request->service->queue_fd,
+	    .backlog_fd = request->service->backlog_fd,
 	    .root = "",
 	};
 	enum exposition_format format = exposition_negotiate(request->accept);
-	uint64_t mark = store_guard_mark();
+	uint64_t mark = counters_guard_mark();
 	size_t size;
 	char *text;
 
 	if (request->service->gateway_log)
 		gateway_log_count(request->service->gateway_log);
 	text = exposition_render(&source, format, &size);
-	if (text && (!mark || mark != store_guard_mark())) {
+	if (text && (!mark || mark != counters_guard_mark())) {
 		free(text);
 		response_problem(response, 503,
 		    "The counter file was truncated and its counts are being "
@@ -43,7 +43,7 @@ answer_metrics(const struct request *request, struct response *response)
 }
 
 int
-observer_dispatch(struct request *request, struct response *response)
+metrics_process_dispatch(struct request *request, struct response *response)
 {
 	if (strcmp(request->path, "/metrics") == 0 &&
 	    (request->method == METHOD_GET || request->method == METHOD_HEAD))

@@ -1,5 +1,5 @@
-#ifndef OBSERVER_H
-#define OBSERVER_H
+#ifndef METRICS_PROCESS_H
+#define METRICS_PROCESS_H
 
 #include "http/request.h"
 #include "http/response.h"
@@ -8,6 +8,7 @@
  * Answer a request on the metrics socket: GET /metrics, with what nginx has
  * answered by itself counted first. Returns ENDPOINT_UNCOUNTED.
  */
-int observer_dispatch(struct request *request, struct response *response);
+int metrics_process_dispatch(
+    struct request *request, struct response *response);
 
 #endif

@@ -24,7 +24,7 @@
 #include "base/log.h"
 #include "metrics/registry.h"
 #include "metrics/collectors/listen_backlog.h"
-#include "metrics/shm_guard.h"
+#include "metrics/counters_guard.h"
 #include "master/metrics_process.h"
 #include "master/master.h"
 #include "http/router.h"
@@ -35,10 +35,10 @@ enum { TICK_MS = 100, FAILURES_MAX = 10 };
 
 struct supervisor {
 	const struct options *options;
-	struct store store;
+	struct counters counters;
 	struct gateway_log gateway_log;
 	struct service service;
-	struct pool_config pool;
+	struct master_config master_config;
 	int metrics_fd;
 	struct listener_file socket;
 	struct listener_file metrics_socket;
@@ -60,7 +60,7 @@ run_master(void *context, const struct child *child)
 	(void)child;
 	close(supervisor->signals);
 	close(supervisor->metrics_fd);
-	exit(pool_run(&supervisor->pool));
+	exit(master_run(&supervisor->master_config));
 }
 
 static void
@@ -77,7 +77,7 @@ run_metrics(void *context, const struct child *child)
 	    .service = &supervisor->service,
 	    .listen_fd = supervisor->metrics_fd,
 	    .slot = child->slot,
-	    .dispatch = observer_dispatch,
+	    .dispatch = metrics_process_dispatch,
 	    .each_second = count_gateway_log,
 	    .context = &supervisor->gateway_log,
 	    .writable_fd = supervisor->gateway_log.fd,
@@ -85,7 +85,7 @@ run_metrics(void *context, const struct child *child)
 	int status;
 
 	close(supervisor->signals);
-	close(supervisor->pool.listen_fd);
+	close(supervisor->master_config.listen_fd);
 	status = worker_run(&config);
 	gateway_log_count(&supervisor->gateway_log);
 	exit(status);
@@ -93,10 +93,10 @@ run_metrics(void *context, const struct child *child)
 
 /* Whether a worker has served since it was started. */
 static bool
-has_served(const struct store *store)
+has_served(const struct counters *counters)
 {
-	for (unsigned i = STORE_WORKER; i < store->slot_count; i++)
-		if (store_state(store, i)->served > 0)
+	for (unsigned i = SLOT_WORKER; i < counters->slot_count; i++)
+		if (scoreboard_entry(&counters->scoreboard, i)->served > 0)
 			return true;
 	return false;
 }
@@ -109,12 +109,13 @@ has_served(const struct store *store)
 static void
 reap_orphans(struct supervisor *supervisor)
 {
-	const struct store *store = &supervisor->store;
+	const struct counters *counters = &supervisor->counters;
 	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
 	const struct timespec step = {.tv_nsec = 200000};
 
-	for (unsigned i = STORE_WORKER; i < store->slot_count; i++) {
-		struct store_state *state = store_state(store, i);
+	for (unsigned i = SLOT_WORKER; i < counters->slot_count; i++) {
+		struct scoreboard_entry *state =
+		    scoreboard_entry(&counters->scoreboard, i);
 		pid_t pid = (pid_t)state->pid;
 		pid_t reaped = -1;
 
@@ -124,8 +125,8 @@ reap_orphans(struct supervisor *supervisor)
 		       clock_now() < patience)
 			nanosleep(&step, NULL);
 		if (reaped == pid)
-			store_add(store_cells(store, STORE_MASTER),
-			    CATALOG_EXITS_CRASHED, 1);
+			counters_add(counters_values(counters, SLOT_MASTER),
+			    REGISTRY_EXITS_CRASHED, 1);
 		state->pid = 0;
 	}
 }
@@ -135,10 +136,10 @@ static void
 master_ended(struct supervisor *supervisor, int status)
 {
 	struct child *master = &supervisor->master;
-	bool is_serving = has_served(&supervisor->store);
+	bool is_serving = has_served(&supervisor->counters);
 	bool served;
 
-	child_ended(master, &supervisor->store, status, &served);
+	child_ended(master, &supervisor->counters, status, &served);
 	if (WIFEXITED(status) || supervisor->is_leaving) {
 		supervisor->exit_status =
 		    WIFEXITED(status) ? WEXITSTATUS(status) : 1;
@@ -163,12 +164,12 @@ child_changed(struct supervisor *supervisor, struct child *child, int status)
 	bool served;
 
 	if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
-		child_stopped(child, &supervisor->store, WIFSTOPPED(status));
+		child_stopped(child, &supervisor->counters, WIFSTOPPED(status));
 	} else if (child == &supervisor->master) {
 		master_ended(supervisor, status);
 	} else {
 		enum child_end end =
-		    child_ended(child, &supervisor->store, status, &served);
+		    child_ended(child, &supervisor->counters, status, &served);
 
 		child_schedule(child, end == CHILD_CRASHED && !served);
 	}
@@ -199,13 +200,13 @@ check_children(struct supervisor *supervisor, int64_t now)
 
 	if (child_is_due(metrics, now))
 		child_start(
-		    metrics, &supervisor->store, run_metrics, supervisor);
+		    metrics, &supervisor->counters, run_metrics, supervisor);
 	if (child_is_due(&supervisor->master, now))
-		child_start(&supervisor->master, &supervisor->store, run_master,
-		    supervisor);
-	child_check_deadline(metrics, &supervisor->store, limit, now);
+		child_start(&supervisor->master, &supervisor->counters,
+		    run_master, supervisor);
+	child_check_deadline(metrics, &supervisor->counters, limit, now);
 	child_check_deadline(
-	    &supervisor->master, &supervisor->store, limit, now);
+	    &supervisor->master, &supervisor->counters, limit, now);
 }
 
 /* --- signals and the loop ----------------------------------------------- */
@@ -269,26 +270,28 @@ open_signals(struct supervisor *supervisor)
 }
 
 static int
-open_store(struct supervisor *supervisor, const struct store_catalog *catalog)
+open_store(struct supervisor *supervisor, const struct registry *registry)
 {
-	struct store *store = &supervisor->store;
-	struct store_state *state;
+	struct counters *counters = &supervisor->counters;
+	struct scoreboard_entry *state;
 	const char *path = supervisor->options->metrics_file;
 	int error;
 
-	store_guard_exit_on_truncation();
-	error = store_open(store, path, catalog, supervisor->pool.worker_count);
+	counters_guard_exit_on_truncation();
+	error = counters_open(
+	    counters, path, registry, supervisor->master_config.worker_count);
 	if (!error)
-		error = store_guard_install(store, path);
+		error = counters_guard_install(counters, path);
 	if (error)
 		return error;
-	counters_declare(store);
+	request_metrics_declare(counters);
 	log_count_dropped(
-	    &store_cells(store, STORE_MASTER)[CATALOG_LOG_DROPPED]);
-	state = store_state(store, STORE_MASTER);
+	    &counters_values(counters, SLOT_MASTER)[REGISTRY_LOG_DROPPED]);
+	state = scoreboard_entry(&counters->scoreboard, SLOT_MASTER);
 	state->supervisor_pid = getpid();
 	state->started = clock_boot();
-	store_add(store_cells(store, STORE_MASTER), CATALOG_STARTS, 1);
+	counters_add(
+	    counters_values(counters, SLOT_MASTER), REGISTRY_STARTS, 1);
 	return 0;
 }
 
@@ -297,27 +300,27 @@ open_sockets(struct supervisor *supervisor)
 {
 	const struct options *options = supervisor->options;
 
-	supervisor->pool.listen_fd = listener_open(options->socket);
-	if (supervisor->pool.listen_fd < 0)
-		return supervisor->pool.listen_fd;
+	supervisor->master_config.listen_fd = listener_open(options->socket);
+	if (supervisor->master_config.listen_fd < 0)
+		return supervisor->master_config.listen_fd;
 	supervisor->socket = listener_file(options->socket);
 	supervisor->metrics_fd = listener_open(options->metrics_socket);
 	if (supervisor->metrics_fd < 0)
 		return supervisor->metrics_fd;
 	supervisor->metrics_socket = listener_file(options->metrics_socket);
 	return gateway_log_open(&supervisor->gateway_log,
-	    options->metrics_socket, &supervisor->store);
+	    options->metrics_socket, &supervisor->counters);
 }
 
 static int
-open_all(struct supervisor *supervisor, const struct store_catalog *catalog)
+open_all(struct supervisor *supervisor, const struct registry *registry)
 {
-	struct pool_config *pool = &supervisor->pool;
+	struct master_config *config = &supervisor->master_config;
 	int error = open_signals(supervisor);
 	int orders[2];
 
 	if (!error)
-		error = open_store(supervisor, catalog);
+		error = open_store(supervisor, registry);
 	if (!error)
 		error = open_sockets(supervisor);
 	if (!error && pipe2(orders, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -326,16 +329,16 @@ open_all(struct supervisor *supervisor, const struct store_catalog *catalog)
 		return error;
 	supervisor->service = (struct service){
 	    .options = supervisor->options,
-	    .store = &supervisor->store,
+	    .counters = &supervisor->counters,
 	    .load_request_fd = orders[1],
 	    .gateway_log = &supervisor->gateway_log,
-	    .queue_fd = queue_open(),
+	    .backlog_fd = listen_backlog_open(),
 	};
-	pool->service = &supervisor->service;
-	pool->load_orders = orders[0];
-	pool->socket = supervisor->socket;
-	store_state(&supervisor->store, STORE_MASTER)->listen_inode =
-	    listener_inode(pool->listen_fd);
+	config->service = &supervisor->service;
+	config->load_orders = orders[0];
+	config->socket = supervisor->socket;
+	scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER)
+	    ->listen_inode = listener_inode(config->listen_fd);
 	return 0;
 }
 
@@ -366,31 +369,31 @@ close_all(struct supervisor *supervisor)
 	reap_orphans(supervisor);
 	end_child(&supervisor->metrics);
 	/* A draining master has unlinked it, and a successor may be there. */
-	if (!store_state(&supervisor->store, STORE_MASTER)->draining)
+	if (!scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER)
+		 ->draining)
 		listener_unlink(options->socket, supervisor->socket);
 	listener_unlink(options->metrics_socket, supervisor->metrics_socket);
-	store_guard_finish(&supervisor->store);
-	store_close(&supervisor->store);
+	counters_guard_finish(&supervisor->counters);
+	counters_close(&supervisor->counters);
 }
 
 int
-supervisor_run(
-    const struct options *options, const struct store_catalog *catalog)
+supervisor_run(const struct options *options, const struct registry *registry)
 {
 	static struct supervisor supervisor;
 
 	supervisor.options = options;
-	supervisor.store.fd = -1;
-	supervisor.pool.worker_count = pool_worker_count(options);
+	supervisor.counters.fd = -1;
+	supervisor.master_config.worker_count = master_worker_count(options);
 	supervisor.master =
-	    (struct child){.role = "master", .slot = STORE_MASTER};
+	    (struct child){.role = "master", .slot = SLOT_MASTER};
 	supervisor.metrics =
-	    (struct child){.role = "observer", .slot = STORE_OBSERVER};
+	    (struct child){.role = "observer", .slot = SLOT_METRICS};
 	router_open(options->exercise);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* So that workers whose master died are ours to reap. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	if (open_all(&supervisor, catalog) < 0) {
+	if (open_all(&supervisor, registry) < 0) {
 		listener_unlink(options->socket, supervisor.socket);
 		listener_unlink(
 		    options->metrics_socket, supervisor.metrics_socket);

@@ -1,7 +1,7 @@
 #ifndef SUPERVISOR_H
 #define SUPERVISOR_H
 
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 #include "options.h"
 
 /*
@@ -14,6 +14,6 @@
  * in the listen backlog and are not refused.
  */
 int supervisor_run(
-    const struct options *options, const struct store_catalog *catalog);
+    const struct options *options, const struct registry *registry);
 
 #endif

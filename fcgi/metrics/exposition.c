@@ -51,7 +51,7 @@ static struct {
 	const struct exposition_source *source;
 	struct cgroup cgroup;
 	struct process process;
-	struct queue queue;
+	struct listen_backlog queue;
 	int errors[COLLECTOR_COUNT]; /* 0, or a negative errno */
 } rendering;
 
@@ -82,56 +82,58 @@ write_double(const char *series, double value)
 static void
 write_cells(const struct family *family)
 {
-	const struct store *store = rendering.source->store;
+	const struct counters *counters = rendering.source->counters;
 
 	for (size_t i = 0; i < family->count; i++)
-		write_sample(store->catalog->fixed[family->cell + i],
-		    store_sum(store, family->cell + i));
+		write_sample(counters->registry->fixed[family->cell + i],
+		    counters_sum(counters, family->cell + i));
 }
 
 /* Of the pool that runs, or 0. */
 static void
 write_load_active(const struct family *family)
 {
-	const struct store *store = rendering.source->store;
+	const struct counters *counters = rendering.source->counters;
 
 	write_sample(family->name,
 	    rendering.source->alive &&
-		store_state(store, STORE_MASTER)->load_ticket != 0);
+		scoreboard_entry(&counters->scoreboard, SLOT_MASTER)
+			->load_ticket != 0);
 }
 
 static void
 write_sizes(const struct family *family)
 {
-	const struct store *store = rendering.source->store;
+	const struct counters *counters = rendering.source->counters;
 
 	(void)family;
-	for (unsigned i = 0; i < store->catalog->endpoint_count; i++) {
-		size_t cell = catalog_size_cell(i);
+	for (unsigned i = 0; i < counters->registry->endpoint_count; i++) {
+		size_t cell = registry_size_cell(i);
 
-		write_sample(
-		    store->catalog->fixed[cell], store_sum(store, cell));
+		write_sample(counters->registry->fixed[cell],
+		    counters_sum(counters, cell));
 	}
 }
 
 static void
 write_requests(const struct family *family)
 {
-	const struct store *store = rendering.source->store;
-	const struct store_catalog *catalog = store->catalog;
-	struct store_key *keys = calloc(catalog->key_capacity, sizeof(*keys));
-	size_t count = keys ? store_list_keys(store, keys) : 0;
+	const struct counters *counters = rendering.source->counters;
+	const struct registry *registry = counters->registry;
+	struct counters_key *keys =
+	    calloc(registry->key_capacity, sizeof(*keys));
+	size_t count = keys ? counters_list_keys(counters, keys) : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t sum = store_sum(store, keys[i].cell);
+		uint64_t sum = counters_sum(counters, keys[i].cell);
 
 		if (keys[i].code == 0 && sum == 0)
 			continue; /* the overflow, made with the file */
 		fprintf(rendering.out,
 		    "%s_total{endpoint=\"%s\",method=\"%s\",code=\"%03u\"} "
 		    "%" PRIu64 "\n",
-		    family->name, catalog->endpoints[keys[i].endpoint],
-		    catalog->methods[keys[i].method], keys[i].code, sum);
+		    family->name, registry->endpoints[keys[i].endpoint],
+		    registry->methods[keys[i].method], keys[i].code, sum);
 	}
 	free(keys);
 }
@@ -140,13 +142,13 @@ write_requests(const struct family *family)
 static void
 write_histogram(const struct family *family, size_t cell, const char *labels)
 {
-	const struct store *store = rendering.source->store;
-	const char *const *names = &store->catalog->fixed[cell];
-	uint64_t sum = store_sum(store, cell);
+	const struct counters *counters = rendering.source->counters;
+	const char *const *names = &counters->registry->fixed[cell];
+	uint64_t sum = counters_sum(counters, cell);
 	uint64_t count = 0;
 
-	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++) {
-		count += store_sum(store, cell + 1 + (size_t)i);
+	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
+		count += counters_sum(counters, cell + 1 + (size_t)i);
 		write_sample(names[1 + i], count);
 	}
 	fprintf(rendering.out, "%s_count%s %" PRIu64 "\n", family->name, labels,
@@ -157,20 +159,20 @@ write_histogram(const struct family *family, size_t cell, const char *labels)
 static void
 write_queue_time(const struct family *family)
 {
-	write_histogram(family, CATALOG_QUEUE, "");
+	write_histogram(family, REGISTRY_QUEUE, "");
 }
 
 static void
 write_durations(const struct family *family)
 {
-	const struct store_catalog *catalog = rendering.source->store->catalog;
+	const struct registry *registry = rendering.source->counters->registry;
 
-	for (unsigned i = 0; i < catalog->endpoint_count; i++) {
+	for (unsigned i = 0; i < registry->endpoint_count; i++) {
 		char labels[256];
 
 		snprintf(labels, sizeof(labels), "{endpoint=\"%s\"}",
-		    catalog->endpoints[i]);
-		write_histogram(family, catalog_duration_cell(i), labels);
+		    registry->endpoints[i]);
+		write_histogram(family, registry_duration_cell(i), labels);
 	}
 }
 
@@ -187,12 +189,13 @@ write_build_info(const struct family *family)
 static void
 write_workers(const struct family *family)
 {
-	const struct store *store = rendering.source->store;
+	const struct counters *counters = rendering.source->counters;
 	uint64_t busy = 0, idle = 0, stopped = 0;
 
-	for (unsigned slot = STORE_WORKER;
-	     rendering.source->alive && slot < store->slot_count; slot++) {
-		const struct store_state *state = store_state(store, slot);
+	for (unsigned slot = SLOT_WORKER;
+	     rendering.source->alive && slot < counters->slot_count; slot++) {
+		const struct scoreboard_entry *state =
+		    scoreboard_entry(&counters->scoreboard, slot);
 
 		if (state->pid == 0)
 			continue;
@@ -212,14 +215,15 @@ write_workers(const struct family *family)
 static void
 write_connections(const struct family *family)
 {
-	const struct store *store = rendering.source->store;
+	const struct counters *counters = rendering.source->counters;
 	uint64_t connections = 0;
 
-	for (unsigned slot = STORE_WORKER;
-	     rendering.source->alive && slot < store->slot_count; slot++)
-		if (store_state(store, slot)->pid)
-			connections +=
-			    (uint64_t)store_state(store, slot)->connections;
+	for (unsigned slot = SLOT_WORKER;
+	     rendering.source->alive && slot < counters->slot_count; slot++)
+		if (scoreboard_entry(&counters->scoreboard, slot)->pid)
+			connections += (uint64_t)scoreboard_entry(
+			    &counters->scoreboard, slot)
+					   ->connections;
 	write_sample(family->name, connections);
 }
 
@@ -306,25 +310,25 @@ static const struct family file_families[] = {
 	write_sizes, 0, 0},
     {"fcgi_webapp_starts", COUNTER, NULL,
 	"Times the application was started, kept across restarts.", write_cells,
-	CATALOG_STARTS, 1},
+	REGISTRY_STARTS, 1},
     {"fcgi_webapp_build_info", GAUGE, NULL, "Which build this is; always 1.",
 	write_build_info, 0, 0},
     {"fcgi_webapp_store_recoveries", COUNTER, NULL,
 	"Damaged counter files moved aside and begun afresh.", write_cells,
-	CATALOG_STORE_RECOVERIES, 1},
+	REGISTRY_STORE_RECOVERIES, 1},
     {"fcgi_webapp_store_incidents", COUNTER, NULL,
 	"Times something else changed the counter file of a running pool, by "
 	"what it did.",
-	write_cells, CATALOG_STORE_TRUNCATED, 4},
+	write_cells, REGISTRY_STORE_TRUNCATED, 4},
     {"fcgi_webapp_log_dropped", COUNTER, NULL,
 	"Log lines dropped because nobody read the log.", write_cells,
-	CATALOG_LOG_DROPPED, 1},
+	REGISTRY_LOG_DROPPED, 1},
     {"fcgi_workers", GAUGE, NULL, "Workers by what they are doing.",
 	write_workers, 0, 0},
     {"fcgi_worker_starts", COUNTER, NULL, "Workers started.", write_cells,
-	CATALOG_WORKER_STARTS, 1},
+	REGISTRY_WORKER_STARTS, 1},
     {"fcgi_worker_exits", COUNTER, NULL, "Workers that ended, by why.",
-	write_cells, CATALOG_EXITS_DRAINED, 4},
+	write_cells, REGISTRY_EXITS_DRAINED, 4},
     {"fcgi_connections", GAUGE, NULL, "FastCGI connections that workers hold.",
 	write_connections, 0, 0},
     {"fcgi_load_active", GAUGE, NULL, "Whether /riseload runs a load.",
@@ -438,11 +442,13 @@ static int
 collect_processes(const struct exposition_source *source)
 {
 	static double cpu_seconds;
-	const struct store *store = source->store;
-	pid_t load = (pid_t)store_state(store, STORE_MASTER)->load_pid;
+	const struct counters *counters = source->counters;
+	pid_t load = (pid_t)scoreboard_entry(&counters->scoreboard, SLOT_MASTER)
+			 ->load_pid;
 	pid_t supervisor =
-	    (pid_t)store_state(store, STORE_MASTER)->supervisor_pid;
-	pid_t *pids = calloc(store->slot_count + 2, sizeof(*pids));
+	    (pid_t)scoreboard_entry(&counters->scoreboard, SLOT_MASTER)
+		->supervisor_pid;
+	pid_t *pids = calloc(counters->slot_count + 2, sizeof(*pids));
 	size_t count = 0;
 	int error;
 
@@ -450,9 +456,11 @@ collect_processes(const struct exposition_source *source)
 		return -ENOMEM;
 	if (supervisor)
 		pids[count++] = supervisor;
-	for (unsigned i = 0; i < store->slot_count; i++)
-		if (store_state(store, i)->pid != 0)
-			pids[count++] = (pid_t)store_state(store, i)->pid;
+	for (unsigned i = 0; i < counters->slot_count; i++)
+		if (scoreboard_entry(&counters->scoreboard, i)->pid != 0)
+			pids[count++] =
+			    (pid_t)scoreboard_entry(&counters->scoreboard, i)
+				->pid;
 	if (load)
 		pids[count++] = load;
 	error = process_read(source->root, pids, count, &rendering.process);
@@ -483,8 +491,9 @@ note_result(enum collector collector, int error)
 static void
 collect(const struct exposition_source *source)
 {
-	const struct store *store = source->store;
-	uint32_t inode = store_state(store, STORE_MASTER)->listen_inode;
+	const struct counters *counters = source->counters;
+	uint32_t inode =
+	    scoreboard_entry(&counters->scoreboard, SLOT_MASTER)->listen_inode;
 
 	cgroup_read(source->root, &rendering.cgroup);
 	note_result(CGROUP_CPU, rendering.cgroup.cpu_error);
@@ -494,10 +503,10 @@ collect(const struct exposition_source *source)
 		rendering.errors[PROCESS] = -ESRCH;
 		return;
 	}
-	note_result(LISTEN_QUEUE,
-	    source->queue_fd < 0
-		? source->queue_fd
-		: queue_read(source->queue_fd, inode, &rendering.queue));
+	note_result(LISTEN_QUEUE, source->backlog_fd < 0
+				      ? source->backlog_fd
+				      : listen_backlog_read(source->backlog_fd,
+					    inode, &rendering.queue));
 	note_result(PROCESS, collect_processes(source));
 }
 

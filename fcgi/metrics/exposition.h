@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 
 /*
  * Prometheus text 0.0.4 and OpenMetrics 1.0:
@@ -15,9 +15,9 @@ enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
 
 /* What to render, besides the store, and from where. */
 struct exposition_source {
-	const struct store *store;
-	bool alive;       /* a pool runs, so that states mean something */
-	int queue_fd;     /* of queue_open(), also its negative errno */
+	const struct counters *counters;
+	bool alive;     /* a pool runs, so that states mean something */
+	int backlog_fd; /* of listen_backlog_open(), also its negative errno */
 	const char *root; /* in front of /proc and /sys, "" for the real ones */
 };
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct catalog_bound catalog_bounds[CATALOG_BOUND_COUNT + 1] = {
+const struct registry_bound registry_bounds[REGISTRY_BOUND_COUNT + 1] = {
     {100000, "0.0001"},
     {250000, "0.00025"},
     {500000, "0.0005"},
@@ -29,24 +29,24 @@ const struct catalog_bound catalog_bounds[CATALOG_BOUND_COUNT + 1] = {
     {INT64_MAX, "+Inf"},
 };
 
-static const char *const plain_names[CATALOG_QUEUE] = {
-    [CATALOG_STARTS] = "fcgi_webapp_starts_total",
-    [CATALOG_STORE_RECOVERIES] = "fcgi_webapp_store_recoveries_total",
-    [CATALOG_STORE_TRUNCATED] =
+static const char *const plain_names[REGISTRY_QUEUE] = {
+    [REGISTRY_STARTS] = "fcgi_webapp_starts_total",
+    [REGISTRY_STORE_RECOVERIES] = "fcgi_webapp_store_recoveries_total",
+    [REGISTRY_STORE_TRUNCATED] =
 	"fcgi_webapp_store_incidents_total{kind=\"truncated\"}",
-    [CATALOG_STORE_OVERWRITTEN] =
+    [REGISTRY_STORE_OVERWRITTEN] =
 	"fcgi_webapp_store_incidents_total{kind=\"overwritten\"}",
-    [CATALOG_STORE_DELETED] =
+    [REGISTRY_STORE_DELETED] =
 	"fcgi_webapp_store_incidents_total{kind=\"deleted\"}",
-    [CATALOG_STORE_REPLACED] =
+    [REGISTRY_STORE_REPLACED] =
 	"fcgi_webapp_store_incidents_total{kind=\"replaced\"}",
-    [CATALOG_LOG_DROPPED] = "fcgi_webapp_log_dropped_total",
-    [CATALOG_WORKER_STARTS] = "fcgi_worker_starts_total",
-    [CATALOG_EXITS_DRAINED] = "fcgi_worker_exits_total{reason=\"drained\"}",
-    [CATALOG_EXITS_RECYCLED] = "fcgi_worker_exits_total{reason=\"recycled\"}",
-    [CATALOG_EXITS_CRASHED] = "fcgi_worker_exits_total{reason=\"crashed\"}",
-    [CATALOG_EXITS_DEADLINE] = "fcgi_worker_exits_total{reason=\"deadline\"}",
-    [CATALOG_GATEWAY_LOG] = "fcgi_gateway_log_bytes",
+    [REGISTRY_LOG_DROPPED] = "fcgi_webapp_log_dropped_total",
+    [REGISTRY_WORKER_STARTS] = "fcgi_worker_starts_total",
+    [REGISTRY_EXITS_DRAINED] = "fcgi_worker_exits_total{reason=\"drained\"}",
+    [REGISTRY_EXITS_RECYCLED] = "fcgi_worker_exits_total{reason=\"recycled\"}",
+    [REGISTRY_EXITS_CRASHED] = "fcgi_worker_exits_total{reason=\"crashed\"}",
+    [REGISTRY_EXITS_DEADLINE] = "fcgi_worker_exits_total{reason=\"deadline\"}",
+    [REGISTRY_GATEWAY_LOG] = "fcgi_gateway_log_bytes",
 };
 
 static int set_name(const char **name, const char *format, ...)
@@ -75,9 +75,9 @@ set_histogram_names(const char **names, const char *family, const char *labels)
 				: set_name(&names[0], "%s_sum{%.*s}", family,
 				      (int)length - 1, labels);
 
-	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++)
+	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++)
 		error |= set_name(&names[1 + i], "%s_bucket{%sle=\"%s\"}",
-		    family, labels, catalog_bounds[i].le);
+		    family, labels, registry_bounds[i].le);
 	return error;
 }
 
@@ -104,46 +104,46 @@ next_power_of_two(size_t value)
 	return power;
 }
 
-struct store_catalog *
-catalog_new(const char *const *endpoints, size_t endpoint_count,
+struct registry *
+registry_new(const char *const *endpoints, size_t endpoint_count,
     const char *const *methods, size_t method_count)
 {
 	size_t count =
-	    CATALOG_ENDPOINTS + endpoint_count * CATALOG_ENDPOINT_CELLS;
-	struct store_catalog *catalog = calloc(1, sizeof(*catalog));
+	    REGISTRY_ENDPOINTS + endpoint_count * REGISTRY_ENDPOINT_CELLS;
+	struct registry *registry = calloc(1, sizeof(*registry));
 	const char **names = calloc(count, sizeof(*names));
 	int error = 0;
 
-	if (!catalog || !names) {
-		free(catalog);
+	if (!registry || !names) {
+		free(registry);
 		free(names);
 		return NULL;
 	}
 	/* /status alone can be asked for 400 codes by two methods. */
-	*catalog = (struct store_catalog){names, count, endpoints,
-	    endpoint_count, methods, method_count,
-	    next_power_of_two(1024 + 32 * endpoint_count)};
-	for (int i = 0; i < CATALOG_QUEUE; i++)
+	*registry =
+	    (struct registry){names, count, endpoints, endpoint_count, methods,
+		method_count, next_power_of_two(1024 + 32 * endpoint_count)};
+	for (int i = 0; i < REGISTRY_QUEUE; i++)
 		error |= set_name(&names[i], "%s", plain_names[i]);
 	error |= set_histogram_names(
-	    &names[CATALOG_QUEUE], "http_request_queue_seconds", "");
+	    &names[REGISTRY_QUEUE], "http_request_queue_seconds", "");
 	for (unsigned i = 0; i < endpoint_count; i++)
 		error |= set_endpoint_names(
-		    &names[catalog_size_cell(i)], endpoints[i]);
+		    &names[registry_size_cell(i)], endpoints[i]);
 	if (error) {
-		catalog_free(catalog);
+		registry_free(registry);
 		return NULL;
 	}
-	return catalog;
+	return registry;
 }
 
 void
-catalog_free(struct store_catalog *catalog)
+registry_free(struct registry *registry)
 {
-	if (!catalog)
+	if (!registry)
 		return;
-	for (size_t i = 0; i < catalog->fixed_count; i++)
-		free((char *)(uintptr_t)catalog->fixed[i]);
-	free((void *)(uintptr_t)catalog->fixed);
-	free(catalog);
+	for (size_t i = 0; i < registry->fixed_count; i++)
+		free((char *)(uintptr_t)registry->fixed[i]);
+	free((void *)(uintptr_t)registry->fixed);
+	free(registry);
 }

@@ -24,39 +24,39 @@ static const int64_t BUSY_NS = 1000000;
 enum { EVERY = 1024, EVERY_SLOW = 16 };
 
 static bool
-is_light(const struct placement *placement)
+is_light(const struct affinity *affinity)
 {
-	return placement->slow_ns <= LIGHT_NS;
+	return affinity->slow_ns <= LIGHT_NS;
 }
 
 /* One step down for each that took less, nine up for each that took more, come
  * to rest where one in ten takes more. */
 void
-placement_note(struct placement *placement, int64_t duration_ns)
+affinity_note(struct affinity *affinity, int64_t duration_ns)
 {
-	int64_t step = placement->slow_ns / 64 + 1;
+	int64_t step = affinity->slow_ns / 64 + 1;
 
-	placement->slow_ns +=
-	    duration_ns > placement->slow_ns ? 9 * step : -step;
+	affinity->slow_ns += duration_ns > affinity->slow_ns ? 9 * step : -step;
 }
 
 bool
-placement_is_due(const struct placement *placement, unsigned answered)
+affinity_is_due(const struct affinity *affinity, unsigned answered)
 {
-	return placement->worker_count > 0 &&
-	       answered % (is_light(placement) ? EVERY : EVERY_SLOW) ==
-		   PLACEMENT_FIRST;
+	return affinity->worker_count > 0 &&
+	       answered % (is_light(affinity) ? EVERY : EVERY_SLOW) ==
+		   AFFINITY_FIRST;
 }
 
 /* Whether a worker would serve one more connection, and at once. */
 static bool
-is_available(const struct placement *placement, unsigned slot)
+is_available(const struct affinity *affinity, unsigned slot)
 {
-	const struct store_state *state = store_state(placement->store, slot);
+	const struct scoreboard_entry *state =
+	    scoreboard_entry(&affinity->counters->scoreboard, slot);
 	int64_t started = state->request_started;
 
-	return store_is_serving(state) &&
-	       (size_t)state->connections < placement->connections_max &&
+	return scoreboard_is_serving(state) &&
+	       (size_t)state->connections < affinity->connections_max &&
 	       !(started && clock_now() - started > BUSY_NS);
 }
 
@@ -66,7 +66,7 @@ is_available(const struct placement *placement, unsigned slot)
  * checked. It takes no lock and no memory, as a signal handler requires.
  */
 static bool
-is_alive(const struct placement *placement, unsigned slot)
+is_alive(const struct affinity *affinity, unsigned slot)
 {
 	char text[512];
 	char path[32];
@@ -75,7 +75,7 @@ is_alive(const struct placement *placement, unsigned slot)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat",
-	    (int)store_state(placement->store, slot)->pid);
+	    (int)scoreboard_entry(&affinity->counters->scoreboard, slot)->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno != ENOENT;
@@ -90,58 +90,59 @@ is_alive(const struct placement *placement, unsigned slot)
 
 /* The worker, or this one where that is dead. */
 static unsigned
-if_alive(const struct placement *placement, unsigned slot)
+if_alive(const struct affinity *affinity, unsigned slot)
 {
-	return slot == placement->slot || is_alive(placement, slot)
+	return slot == affinity->slot || is_alive(affinity, slot)
 		   ? slot
-		   : placement->slot;
+		   : affinity->slot;
 }
 
 static int64_t
-connections_of(const struct placement *placement, unsigned slot)
+connections_of(const struct affinity *affinity, unsigned slot)
 {
-	return store_state(placement->store, slot)->connections;
+	return scoreboard_entry(&affinity->counters->scoreboard, slot)
+	    ->connections;
 }
 
 /* Who has the fewest, of those with so many at most; itself, where none has. */
 static unsigned
-find_least_connected(const struct placement *placement, int64_t most)
+find_least_connected(const struct affinity *affinity, int64_t most)
 {
-	unsigned found = placement->slot;
+	unsigned found = affinity->slot;
 
-	for (unsigned i = 0; i < placement->worker_count; i++) {
-		unsigned slot = STORE_WORKER + i;
-		int64_t connections = connections_of(placement, slot);
+	for (unsigned i = 0; i < affinity->worker_count; i++) {
+		unsigned slot = SLOT_WORKER + i;
+		int64_t connections = connections_of(affinity, slot);
 
-		if (slot != placement->slot && connections <= most &&
-		    is_available(placement, slot)) {
+		if (slot != affinity->slot && connections <= most &&
+		    is_available(affinity, slot)) {
 			most = connections - 1;
 			found = slot;
 		}
 	}
-	return if_alive(placement, found);
+	return if_alive(affinity, found);
 }
 
 unsigned
-placement_find(const struct placement *placement, pid_t nginx)
+affinity_find(const struct affinity *affinity, pid_t nginx)
 {
 	unsigned slot;
 
-	if (!is_light(placement) || nginx == 0) {
-		int64_t own = connections_of(placement, placement->slot);
+	if (!is_light(affinity) || nginx == 0) {
+		int64_t own = connections_of(affinity, affinity->slot);
 
 		/* Those who have about as many keep theirs. */
-		return find_least_connected(placement, own - 2 - own / 8);
+		return find_least_connected(affinity, own - 2 - own / 8);
 	}
 	/* Its processes start one after another, so their pids do so too. */
-	slot = STORE_WORKER + (unsigned)nginx % placement->worker_count;
-	return slot != placement->slot && is_available(placement, slot)
-		   ? if_alive(placement, slot)
-		   : placement->slot;
+	slot = SLOT_WORKER + (unsigned)nginx % affinity->worker_count;
+	return slot != affinity->slot && is_available(affinity, slot)
+		   ? if_alive(affinity, slot)
+		   : affinity->slot;
 }
 
 unsigned
-placement_find_other(const struct placement *placement)
+affinity_find_other(const struct affinity *affinity)
 {
-	return find_least_connected(placement, INT64_MAX);
+	return find_least_connected(affinity, INT64_MAX);
 }

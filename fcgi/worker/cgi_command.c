@@ -18,7 +18,7 @@
 #include "http/request_metrics.h"
 #include "base/log.h"
 #include "metrics/registry.h"
-#include "metrics/shm_guard.h"
+#include "metrics/counters_guard.h"
 #include "options.h"
 #include "http/router.h"
 #include "service.h"
@@ -136,14 +136,14 @@ ignore_signals(void)
 int
 cgi_command(void)
 {
-	struct store_catalog *catalog = counters_catalog();
-	struct store store;
+	struct registry *registry = request_metrics_registry();
+	struct counters counters;
 	struct options options;
 	struct service service = {.options = &options,
-	    .store = &store,
+	    .counters = &counters,
 	    .load_request_fd = -1,
-	    .queue_fd = -1};
-	struct counters_request count = {.queue_ns = -1};
+	    .backlog_fd = -1};
+	struct request_sample count = {.queue_ns = -1};
 	struct response response;
 	struct request request;
 	int64_t started = clock_now();
@@ -151,10 +151,11 @@ cgi_command(void)
 	bool can_count;
 	int result;
 
-	if (!catalog || options_from_environment(&options, COMMAND_SERVE) < 0)
+	if (!registry || options_from_environment(&options, COMMAND_SERVE) < 0)
 		return 1;
-	store_guard_exit_on_truncation();
-	can_count = store_attach(&store, options.metrics_file, catalog) == 0;
+	counters_guard_exit_on_truncation();
+	can_count =
+	    counters_attach(&counters, options.metrics_file, registry) == 0;
 	router_open(options.exercise);
 	response_init(&response);
 	cgi_parse(environ, &request);
@@ -176,12 +177,12 @@ cgi_command(void)
 		count.duration_ns = clock_now() - started;
 		count.body_bytes =
 		    request.method == METHOD_HEAD ? 0 : response.body_length;
-		counters_count_shared(&store, &count);
+		request_metrics_add_shared(&counters, &count);
 	}
 	response_release(&response);
 	free(body);
 	if (can_count)
-		store_close(&store);
-	catalog_free(catalog);
+		counters_close(&counters);
+	registry_free(registry);
 	return result == 0 ? 0 : 1;
 }

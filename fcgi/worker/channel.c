@@ -32,19 +32,19 @@ prepare(struct envelope *envelope)
 }
 
 int
-handover_open(struct handover *handover)
+channel_open(struct channel *channel)
 {
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		0, pair) < 0)
 		return -errno;
-	*handover = (struct handover){.in = pair[0], .out = pair[1]};
+	*channel = (struct channel){.in = pair[0], .out = pair[1]};
 	return 0;
 }
 
 int
-handover_send(const struct handover *to, int connection)
+channel_send(const struct channel *to, int connection)
 {
 	struct envelope envelope;
 	struct cmsghdr *header;
@@ -60,14 +60,14 @@ handover_send(const struct handover *to, int connection)
 }
 
 int
-handover_receive(const struct handover *handover)
+channel_receive(const struct channel *channel)
 {
 	struct envelope envelope;
 	const struct cmsghdr *header;
 	int connection;
 
 	prepare(&envelope);
-	if (recvmsg(handover->in, &envelope.message, MSG_CMSG_CLOEXEC) < 0)
+	if (recvmsg(channel->in, &envelope.message, MSG_CMSG_CLOEXEC) < 0)
 		return -errno;
 	header = CMSG_FIRSTHDR(&envelope.message);
 	if (!header || header->cmsg_type != SCM_RIGHTS) /* no descriptor left */

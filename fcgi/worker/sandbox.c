@@ -69,9 +69,9 @@ static const int allowed[] = {
 #ifdef SANDBOX_OFF
 
 int
-sandbox_enter(const struct store *store, int writable_fd)
+sandbox_enter(const struct counters *counters, int writable_fd)
 {
-	(void)store;
+	(void)counters;
 	(void)allowed;
 	(void)writable_fd;
 	return 0;
@@ -89,19 +89,20 @@ allow_if(scmp_filter_ctx filter, int call, unsigned count,
 }
 
 static int
-add_rules(scmp_filter_ctx filter, const struct store *store, int writable_fd)
+add_rules(
+    scmp_filter_ctx filter, const struct counters *counters, int writable_fd)
 {
-	const scmp_datum_t store_fd = (scmp_datum_t)store->fd;
-	const scmp_datum_t size = store->map_size;
+	const scmp_datum_t counters_fd = (scmp_datum_t)counters->fd;
+	const scmp_datum_t size = counters->map_size;
 	const struct scmp_arg_cmp self[] = {
 	    {0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0}};
 	const struct scmp_arg_cmp writable[] = {
 	    {0, SCMP_CMP_EQ, (scmp_datum_t)writable_fd, 0}};
-	const struct scmp_arg_cmp reserve[] = {{0, SCMP_CMP_EQ, store_fd, 0},
+	const struct scmp_arg_cmp reserve[] = {{0, SCMP_CMP_EQ, counters_fd, 0},
 	    {1, SCMP_CMP_EQ, 0, 0}, {2, SCMP_CMP_EQ, 0, 0},
 	    {3, SCMP_CMP_EQ, size, 0}};
 	const struct scmp_arg_cmp resize[] = {
-	    {0, SCMP_CMP_EQ, store_fd, 0}, {1, SCMP_CMP_EQ, size, 0}};
+	    {0, SCMP_CMP_EQ, counters_fd, 0}, {1, SCMP_CMP_EQ, size, 0}};
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
@@ -128,14 +129,14 @@ add_rules(scmp_filter_ctx filter, const struct store *store, int writable_fd)
 }
 
 int
-sandbox_enter(const struct store *store, int writable_fd)
+sandbox_enter(const struct counters *counters, int writable_fd)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int error;
 
 	if (!filter)
 		return -ENOMEM;
-	error = add_rules(filter, store, writable_fd);
+	error = add_rules(filter, counters, writable_fd);
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);

@@ -6,7 +6,7 @@
  * its connection on a list of timers. A connection with half a request waits in
  * edge-triggered mode, so that it costs nothing until more comes, and is closed
  * when nothing does. One that belongs to another worker is given to it
- * (placement.h).
+ * (affinity.h).
  */
 #include "worker/worker.h"
 
@@ -31,7 +31,7 @@
 #include "http/request_metrics.h"
 #include "worker/channel.h"
 #include "base/log.h"
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 #include "options.h"
 #include "worker/affinity.h"
 #include "http/router.h"
@@ -62,7 +62,7 @@ struct peer {
 
 	/* the request under way, for a parked one beyond serve() */
 	struct response response;
-	struct counters_request count;
+	struct request_sample count;
 	int64_t started;
 	bool is_head;
 
@@ -74,10 +74,10 @@ TAILQ_HEAD(peers, peer);
 
 struct worker {
 	const struct worker_config *config;
-	struct store_state *state;
+	struct scoreboard_entry *state;
 	int epoll;
 	int signals;
-	const struct handover *handover; /* what others give */
+	const struct channel *channel; /* what others give */
 	bool is_listening;
 	int64_t listen_again;   /* when to; 0: not waiting */
 	int64_t each_second;    /* when to call it next */
@@ -86,7 +86,7 @@ struct worker {
 	bool is_leaving;        /* at once */
 	int exit_code;
 	int64_t served;
-	struct placement placement;
+	struct affinity affinity;
 	struct peer *volatile current;   /* whose request is under way */
 	volatile sig_atomic_t has_given; /* connections away meanwhile */
 	size_t peer_count;
@@ -112,9 +112,10 @@ watch(const struct worker *worker, int operation, struct peer *peer,
 static bool
 pool_is_draining(const struct worker *worker)
 {
-	const struct store *store = worker->config->service->store;
+	const struct counters *counters = worker->config->service->counters;
 
-	return store_state(store, STORE_MASTER)->draining != 0;
+	return scoreboard_entry(&counters->scoreboard, SLOT_MASTER)->draining !=
+	       0;
 }
 
 /* --- the life of a peer ------------------------------------------------ */
@@ -179,10 +180,10 @@ settle(struct worker *worker, struct peer *peer)
 
 	if (worker->asked_to_leave || pool_is_draining(worker))
 		return;
-	home = placement_find(&worker->placement, peer->nginx);
+	home = affinity_find(&worker->affinity, peer->nginx);
 	if (home == config->slot ||
-	    handover_send(&config->handovers[home - STORE_WORKER],
-		peer->connection.fd) < 0)
+	    channel_send(
+		&config->channels[home - SLOT_WORKER], peer->connection.fd) < 0)
 		return;
 	drop(worker, peer);
 }
@@ -197,7 +198,7 @@ static void
 announce(struct worker *worker, struct peer *peer,
     const struct request *request, int64_t now)
 {
-	struct store_state *state = worker->state;
+	struct scoreboard_entry *state = worker->state;
 	size_t length = strnlen(request->id, sizeof(state->request_id) - 1);
 
 	memcpy(state->request_id, request->id, length);
@@ -238,11 +239,11 @@ finish(struct worker *worker, struct peer *peer)
 	peer->count.status = response->status;
 	peer->count.duration_ns = clock_now() - peer->started;
 	if (response->delay_ns == 0)
-		placement_note(&worker->placement, peer->count.duration_ns);
+		affinity_note(&worker->affinity, peer->count.duration_ns);
 	response_release(response);
 	conclude(worker);
 	if (result >= 0) {
-		counters_count(worker->config->service->store,
+		request_metrics_add(worker->config->service->counters,
 		    worker->config->slot, &peer->count);
 		worker->served++;
 		atomic_store_explicit(&worker->state->served, worker->served,
@@ -250,7 +251,7 @@ finish(struct worker *worker, struct peer *peer)
 	}
 	if (result != 0)
 		drop(worker, peer);
-	else if (placement_is_due(&worker->placement, ++peer->answered))
+	else if (affinity_is_due(&worker->affinity, ++peer->answered))
 		settle(worker, peer);
 }
 
@@ -461,15 +462,15 @@ accept_peer(struct worker *worker)
 static void
 take_over(struct worker *worker)
 {
-	for (int taken = 0; worker->handover && taken < EVENTS; taken++) {
-		int fd = handover_receive(worker->handover);
+	for (int taken = 0; worker->channel && taken < EVENTS; taken++) {
+		int fd = channel_receive(worker->channel);
 		struct peer *peer;
 
 		if (fd < 0)
 			return;
 		peer = make_room(worker);
 		if (peer)
-			add_peer(worker, peer, fd, PLACEMENT_FIRST);
+			add_peer(worker, peer, fd, AFFINITY_FIRST);
 		else
 			close(fd); /* nginx comes again */
 	}
@@ -488,12 +489,12 @@ give_idle(struct worker *worker)
 
 	TAILQ_FOREACH(peer, &worker->idle, entry)
 	{
-		unsigned slot = placement_find_other(&worker->placement);
+		unsigned slot = affinity_find_other(&worker->affinity);
 
 		if (peer == worker->current || peer->connection.fd < 0)
 			continue;
 		if (slot == config->slot ||
-		    handover_send(&config->handovers[slot - STORE_WORKER],
+		    channel_send(&config->channels[slot - SLOT_WORKER],
 			peer->connection.fd) < 0)
 			return false;
 		watch(worker, EPOLL_CTL_DEL, peer, 0);
@@ -514,12 +515,12 @@ give_given(struct worker *worker)
 	int fd;
 
 	while (
-	    (slot = placement_find_other(&worker->placement)) != config->slot) {
-		fd = handover_receive(worker->handover);
+	    (slot = affinity_find_other(&worker->affinity)) != config->slot) {
+		fd = channel_receive(worker->channel);
 		if (fd < 0)
 			return true;
 		/* Where it cannot be sent, nginx comes again. */
-		handover_send(&config->handovers[slot - STORE_WORKER], fd);
+		channel_send(&config->channels[slot - SLOT_WORKER], fd);
 		close(fd);
 	}
 	return false;
@@ -582,18 +583,20 @@ install_give_away(struct worker *worker)
 static bool
 others_accept(const struct worker *worker)
 {
-	const struct store *store = worker->config->service->store;
-	_Atomic int64_t *leaver = &store_state(store, STORE_MASTER)->leaver;
+	const struct counters *counters = worker->config->service->counters;
+	_Atomic int64_t *leaver =
+	    &scoreboard_entry(&counters->scoreboard, SLOT_MASTER)->leaver;
 	int64_t nobody = 0;
 
 	if (!atomic_compare_exchange_strong(leaver, &nobody, getpid()) &&
 	    nobody != getpid())
 		return false;
 
-	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
-		const struct store_state *state = store_state(store, slot);
+	for (unsigned slot = SLOT_WORKER; slot < counters->slot_count; slot++) {
+		const struct scoreboard_entry *state =
+		    scoreboard_entry(&counters->scoreboard, slot);
 
-		if (state != worker->state && store_is_serving(state))
+		if (state != worker->state && scoreboard_is_serving(state))
 			return true;
 	}
 	return false;
@@ -743,7 +746,7 @@ is_of_peer(const struct worker *worker, const struct epoll_event *event)
 	const void *of = event->data.ptr;
 
 	return of != &worker->is_listening && of != &worker->signals &&
-	       of != &worker->handover;
+	       of != &worker->channel;
 }
 
 static void
@@ -854,18 +857,18 @@ open_signals(struct worker *worker)
 }
 
 static int
-open_handover(struct worker *worker)
+open_channel(struct worker *worker)
 {
 	const struct worker_config *config = worker->config;
 	struct epoll_event event = {
-	    .events = EPOLLIN, .data.ptr = &worker->handover};
+	    .events = EPOLLIN, .data.ptr = &worker->channel};
 
 	if (config->worker_count == 0)
 		return 0;
-	worker->handover = &config->handovers[config->slot - STORE_WORKER];
+	worker->channel = &config->channels[config->slot - SLOT_WORKER];
 	install_give_away(worker);
 	return epoll_ctl(
-	    worker->epoll, EPOLL_CTL_ADD, worker->handover->in, &event);
+	    worker->epoll, EPOLL_CTL_ADD, worker->channel->in, &event);
 }
 
 /* What libraries do once, such as json-c's reading of a seed, is done here. */
@@ -886,13 +889,14 @@ worker_run(const struct worker_config *config)
 
 	/* To be woken is not to push nginx off its CPU before it has handed on
 	 * what else it has: fewer switches, more requests for each. */
-	if (config->slot >= STORE_WORKER)
+	if (config->slot >= SLOT_WORKER)
 		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 	worker.config = config;
-	worker.state = store_state(config->service->store, config->slot);
+	worker.state = scoreboard_entry(
+	    &config->service->counters->scoreboard, config->slot);
 	worker.peer_max = connections_allowed(config);
-	worker.placement = (struct placement){
-	    .store = config->service->store,
+	worker.affinity = (struct affinity){
+	    .counters = config->service->counters,
 	    .slot = config->slot,
 	    .worker_count = config->worker_count,
 	    .connections_max = worker.peer_max / 2,
@@ -905,13 +909,13 @@ worker_run(const struct worker_config *config)
 	TAILQ_INIT(&worker.parked);
 	if (!worker.all || worker.epoll < 0 ||
 	    connection_init((unsigned)worker.peer_max) < 0 ||
-	    open_signals(&worker) < 0 || open_handover(&worker) < 0) {
+	    open_signals(&worker) < 0 || open_channel(&worker) < 0) {
 		log_text(LOG_ERROR, "worker cannot start: %s", strerror(errno));
 		return WORKER_FAILED;
 	}
 	listen_again(&worker);
 	warm_up();
-	error = sandbox_enter(config->service->store, config->writable_fd);
+	error = sandbox_enter(config->service->counters, config->writable_fd);
 	if (error)
 		log_text(LOG_WARNING, "serving without a seccomp filter: %s",
 		    strerror(-error));

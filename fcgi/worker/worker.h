@@ -19,7 +19,7 @@ struct worker_config {
 	int listen_fd;
 	unsigned slot; /* in the counter file */
 	/* All workers', by slot: who may be given connections. */
-	const struct handover *handovers;
+	const struct channel *channels;
 	unsigned worker_count; /* 0: none are given */
 	long max_requests;     /* 0: no end */
 	/* Answers a request; returns the endpoint to count it under. */

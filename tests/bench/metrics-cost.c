@@ -13,7 +13,7 @@
 #include "http/request_metrics.h"
 #include "metrics/registry.h"
 #include "metrics/exposition.h"
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 #include "http/router.h"
 
 enum { WORKERS = 16, PROCESSES = 8, SERIES = 1000 };
@@ -44,12 +44,12 @@ fail(const char *what)
 
 /* The best of some turns: what disturbs a turn only ever adds to it. */
 static double
-best(double (*measure)(struct store *), struct store *store)
+best(double (*measure)(struct counters *), struct counters *counters)
 {
-	double least = measure(store);
+	double least = measure(counters);
 
 	for (int i = 1; i < TURNS; i++) {
-		double value = measure(store);
+		double value = measure(counters);
 
 		if (value < least)
 			least = value;
@@ -58,36 +58,36 @@ best(double (*measure)(struct store *), struct store *store)
 }
 
 static double
-measure_increment(struct store *store)
+measure_increment(struct counters *counters)
 {
-	_Atomic uint64_t *cells = store_cells(store, STORE_WORKER);
+	_Atomic uint64_t *cells = counters_values(counters, SLOT_WORKER);
 	int64_t start = cpu_ns();
 
 	for (int i = 0; i < INCREMENTS; i++)
-		store_add(cells, CATALOG_STARTS, 1);
+		counters_add(cells, REGISTRY_STARTS, 1);
 	return (double)(cpu_ns() - start) / INCREMENTS;
 }
 
 /* Over cells on many cache lines. */
 static double
-measure_spread_increment(struct store *store)
+measure_spread_increment(struct counters *counters)
 {
-	_Atomic uint64_t *cells = store_cells(store, STORE_WORKER);
-	size_t span = store->catalog->fixed_count;
+	_Atomic uint64_t *cells = counters_values(counters, SLOT_WORKER);
+	size_t span = counters->registry->fixed_count;
 	size_t cell = 0;
 	int64_t start = cpu_ns();
 
 	for (int i = 0; i < INCREMENTS; i++) {
-		store_add(cells, cell, 1);
+		counters_add(cells, cell, 1);
 		cell = cell + 19 < span ? cell + 19 : cell + 19 - span;
 	}
 	return (double)(cpu_ns() - start) / INCREMENTS;
 }
 
 static void
-count_requests(struct store *store, unsigned slot, int requests)
+count_requests(struct counters *counters, unsigned slot, int requests)
 {
-	struct counters_request request = {.endpoint = ENDPOINT_root,
+	struct request_sample request = {.endpoint = ENDPOINT_root,
 	    .method = METHOD_GET,
 	    .status = 200,
 	    .body_bytes = 22};
@@ -95,30 +95,30 @@ count_requests(struct store *store, unsigned slot, int requests)
 	for (int i = 0; i < requests; i++) {
 		request.duration_ns = 1000 * (i & 1023);
 		request.queue_ns = 1000 * (i & 511);
-		counters_count(store, slot, &request);
+		request_metrics_add(counters, slot, &request);
 	}
 }
 
 static double
-measure_request(struct store *store)
+measure_request(struct counters *counters)
 {
 	int64_t start = cpu_ns();
 
-	count_requests(store, STORE_WORKER, REQUESTS);
+	count_requests(counters, SLOT_WORKER, REQUESTS);
 	return (double)(cpu_ns() - start) / REQUESTS;
 }
 
 static size_t
-request_cell(struct store *store)
+request_cell(struct counters *counters)
 {
-	return store_key_cell(store, ENDPOINT_root, METHOD_GET, 200);
+	return counters_key_cell(counters, ENDPOINT_root, METHOD_GET, 200);
 }
 
 /* Every process counts in its own slot; nothing may be lost. */
 static double
-measure_processes(struct store *store)
+measure_processes(struct counters *counters)
 {
-	uint64_t before = store_sum(store, request_cell(store));
+	uint64_t before = counters_sum(counters, request_cell(counters));
 	int pipes[2];
 	int64_t total = 0;
 	int64_t spent;
@@ -128,7 +128,7 @@ measure_processes(struct store *store)
 	for (unsigned i = 0; i < PROCESSES; i++)
 		if (fork() == 0) {
 			spent = cpu_ns();
-			count_requests(store, STORE_WORKER + i, REQUESTS);
+			count_requests(counters, SLOT_WORKER + i, REQUESTS);
 			spent = cpu_ns() - spent;
 			if (write(pipes[1], &spent, sizeof(spent)) < 0)
 				_exit(1);
@@ -143,7 +143,7 @@ measure_processes(struct store *store)
 		;
 	close(pipes[0]);
 	close(pipes[1]);
-	if (store_sum(store, request_cell(store)) - before !=
+	if (counters_sum(counters, request_cell(counters)) - before !=
 	    (uint64_t)PROCESSES * REQUESTS)
 		fail("the sum over the processes is not exact");
 	return (double)total / ((double)PROCESSES * REQUESTS);
@@ -160,10 +160,10 @@ count_series(const char *text)
 }
 
 static double
-measure_rendering(struct store *store, enum exposition_format format)
+measure_rendering(struct counters *counters, enum exposition_format format)
 {
 	const struct exposition_source source = {
-	    .store = store, .alive = true, .queue_fd = -1, .root = ""};
+	    .counters = counters, .alive = true, .backlog_fd = -1, .root = ""};
 	int64_t start = cpu_ns();
 	size_t size;
 
@@ -173,35 +173,35 @@ measure_rendering(struct store *store, enum exposition_format format)
 }
 
 static double
-measure_text(struct store *store)
+measure_text(struct counters *counters)
 {
-	return measure_rendering(store, EXPOSITION_TEXT);
+	return measure_rendering(counters, EXPOSITION_TEXT);
 }
 
 static double
-measure_openmetrics(struct store *store)
+measure_openmetrics(struct counters *counters)
 {
-	return measure_rendering(store, EXPOSITION_OPENMETRICS);
+	return measure_rendering(counters, EXPOSITION_OPENMETRICS);
 }
 
 /* Enter as many combinations as it takes, counted by every worker. */
 static size_t
-fill(struct store *store)
+fill(struct counters *counters)
 {
 	const struct exposition_source source = {
-	    .store = store, .alive = true, .queue_fd = -1, .root = ""};
+	    .counters = counters, .alive = true, .backlog_fd = -1, .root = ""};
 	size_t size;
 	char *text = exposition_render(&source, EXPOSITION_TEXT, &size);
 	size_t series = count_series(text);
 
 	free(text);
 	for (unsigned code = 600; series < SERIES; code++, series++) {
-		size_t cell =
-		    store_key_cell(store, ENDPOINT_root, METHOD_GET, code);
+		size_t cell = counters_key_cell(
+		    counters, ENDPOINT_root, METHOD_GET, code);
 
 		for (unsigned i = 0; i < WORKERS; i++)
-			store_add(
-			    store_cells(store, STORE_WORKER + i), cell, code);
+			counters_add(counters_values(counters, SLOT_WORKER + i),
+			    cell, code);
 	}
 	text = exposition_render(&source, EXPOSITION_TEXT, &size);
 	series = count_series(text);
@@ -214,34 +214,36 @@ main(void)
 {
 	char directory[] = "/tmp/metrics-cost.XXXXXX";
 	char path[sizeof(directory) + 16];
-	struct store_catalog *catalog = counters_catalog();
-	struct store store;
+	struct registry *registry = request_metrics_registry();
+	struct counters counters;
 	size_t series;
 
-	if (!catalog || !mkdtemp(directory))
+	if (!registry || !mkdtemp(directory))
 		fail("no memory or no /tmp");
 	snprintf(path, sizeof(path), "%s/counters", directory);
-	if (store_open(&store, path, catalog, WORKERS) < 0)
+	if (counters_open(&counters, path, registry, WORKERS) < 0)
 		fail("cannot make a counter file");
 	unlink(path);
 	rmdir(directory);
-	counters_declare(&store);
+	request_metrics_declare(&counters);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
-	print("an increment, one cell", best(measure_increment, &store), "ns");
+	print(
+	    "an increment, one cell", best(measure_increment, &counters), "ns");
 	print("an increment, cells on many cache lines",
-	    best(measure_spread_increment, &store), "ns");
-	print("a request's counts, all of them", best(measure_request, &store),
-	    "ns");
+	    best(measure_spread_increment, &counters), "ns");
+	print("a request's counts, all of them",
+	    best(measure_request, &counters), "ns");
 	print("the same by 8 processes at once, sum exact",
-	    measure_processes(&store), "ns");
-	series = fill(&store);
+	    measure_processes(&counters), "ns");
+	series = fill(&counters);
 	if (series < SERIES)
 		fail("not as many series as wanted");
 	print("series, over 16 worker slots", (double)series, "series");
-	print("text 0.0.4 of those", best(measure_text, &store), "ms");
-	print("OpenMetrics of those", best(measure_openmetrics, &store), "ms");
-	store_close(&store);
-	catalog_free(catalog);
+	print("text 0.0.4 of those", best(measure_text, &counters), "ms");
+	print(
+	    "OpenMetrics of those", best(measure_openmetrics, &counters), "ms");
+	counters_close(&counters);
+	registry_free(registry);
 	return 0;
 }

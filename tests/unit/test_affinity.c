@@ -11,18 +11,18 @@ enum { WORKERS = 4, MAX = 100, HOUR = 3600 };
 /* A process of nginx whose connections are worker 1's. */
 enum { NGINX = 4001 };
 
-static struct store_state states[STORE_WORKER + WORKERS];
-static struct store store = {
-    .states = (char *)states,
-    .state_stride = sizeof(states[0]),
-    .slot_count = STORE_WORKER + WORKERS,
+static struct scoreboard_entry states[SLOT_WORKER + WORKERS];
+static struct counters counters = {
+    .scoreboard.entries = (char *)states,
+    .scoreboard.stride = sizeof(states[0]),
+    .slot_count = SLOT_WORKER + WORKERS,
 };
-static struct placement placement;
+static struct affinity affinity;
 
-static struct store_state *
+static struct scoreboard_entry *
 worker(unsigned number)
 {
-	return store_state(&store, STORE_WORKER + number);
+	return scoreboard_entry(&counters.scoreboard, SLOT_WORKER + number);
 }
 
 /* This one is worker 0; all run, each with ten connections. */
@@ -35,9 +35,9 @@ set_up(void **state)
 		worker(i)->pid = 1;
 		worker(i)->connections = 10;
 	}
-	placement = (struct placement){
-	    .store = &store,
-	    .slot = STORE_WORKER,
+	affinity = (struct affinity){
+	    .counters = &counters,
+	    .slot = SLOT_WORKER,
 	    .worker_count = WORKERS,
 	    .connections_max = MAX,
 	};
@@ -48,14 +48,13 @@ static void
 take(int64_t microseconds, int times)
 {
 	while (times-- > 0)
-		placement_note(&placement, microseconds * 1000);
+		affinity_note(&affinity, microseconds * 1000);
 }
 
 static void
 assert_home(unsigned number, pid_t nginx)
 {
-	assert_int_equal(
-	    placement_find(&placement, nginx), STORE_WORKER + number);
+	assert_int_equal(affinity_find(&affinity, nginx), SLOT_WORKER + number);
 }
 
 static void
@@ -127,13 +126,13 @@ about_as_many_are_as_many(void **state)
 	for (int more = 2; more < MAX; more++) {
 		worker(0)->connections = more;
 		worker(3)->connections = 0;
-		placement.slot = STORE_WORKER;
-		while (placement_find(&placement, NGINX) == STORE_WORKER + 3) {
+		affinity.slot = SLOT_WORKER;
+		while (affinity_find(&affinity, NGINX) == SLOT_WORKER + 3) {
 			worker(0)->connections--;
 			worker(3)->connections++;
 			worker(1)->connections = worker(2)->connections = MAX;
 		}
-		placement.slot = STORE_WORKER + 3;
+		affinity.slot = SLOT_WORKER + 3;
 		assert_home(3, NGINX);
 	}
 }
@@ -154,11 +153,11 @@ who_is_stuck_gives_to_who_has_the_fewest(void **state)
 	worker(0)->connections = 1;
 	worker(2)->connections = 3;
 	worker(3)->connections = 2;
-	assert_int_equal(placement_find_other(&placement), STORE_WORKER + 3);
+	assert_int_equal(affinity_find_other(&affinity), SLOT_WORKER + 3);
 	worker(3)->request_started = clock_now() - CLOCK_NS_PER_SECOND;
-	assert_int_equal(placement_find_other(&placement), STORE_WORKER + 2);
+	assert_int_equal(affinity_find_other(&affinity), SLOT_WORKER + 2);
 	worker(2)->stopped = worker(1)->draining = 1;
-	assert_int_equal(placement_find_other(&placement), STORE_WORKER);
+	assert_int_equal(affinity_find_other(&affinity), SLOT_WORKER);
 }
 
 static void
@@ -167,7 +166,7 @@ one_slow_request_in_a_hundred_is_no_matter(void **state)
 	(void)state;
 	for (int i = 0; i < 10000; i++)
 		take(i % 100 == 0 ? 100000 : 3, 1);
-	assert_true(placement.slow_ns < 20000);
+	assert_true(affinity.slow_ns < 20000);
 	assert_home(1, NGINX);
 }
 
@@ -177,7 +176,7 @@ one_slow_request_in_five_is(void **state)
 	(void)state;
 	for (int i = 0; i < 10000; i++)
 		take(i % 5 == 0 ? 1000 : 3, 1);
-	assert_true(placement.slow_ns > 20000);
+	assert_true(affinity.slow_ns > 20000);
 	assert_home(0, NGINX);
 	take(3, 1000);
 	assert_home(1, NGINX);
@@ -190,13 +189,13 @@ a_connection_is_looked_at_again_and_again(void **state)
 	int slow = 0;
 
 	(void)state;
-	assert_false(placement_is_due(&placement, 1));
-	assert_true(placement_is_due(&placement, 2));
+	assert_false(affinity_is_due(&affinity, 1));
+	assert_true(affinity_is_due(&affinity, 2));
 	for (unsigned answered = 1; answered <= 4096; answered++)
-		light += placement_is_due(&placement, answered);
+		light += affinity_is_due(&affinity, answered);
 	take(500, 1000);
 	for (unsigned answered = 1; answered <= 4096; answered++)
-		slow += placement_is_due(&placement, answered);
+		slow += affinity_is_due(&affinity, answered);
 	assert_int_equal(light, 4);
 	assert_int_equal(slow, 256);
 }
@@ -205,9 +204,9 @@ static void
 who_has_no_others_keeps_all(void **state)
 {
 	(void)state;
-	placement.worker_count = 0;
+	affinity.worker_count = 0;
 	for (unsigned answered = 0; answered <= 4096; answered++)
-		assert_false(placement_is_due(&placement, answered));
+		assert_false(affinity_is_due(&affinity, answered));
 }
 
 int

@@ -7,20 +7,20 @@
 
 #include "worker/channel.h"
 
-static struct handover handover;
+static struct channel channel;
 
 static int
 set_up(void **state)
 {
 	(void)state;
-	return handover_open(&handover);
+	return channel_open(&channel);
 }
 
 static int
 tear_down(void **state)
 {
-	close(handover.in);
-	close(handover.out);
+	close(channel.in);
+	close(channel.out);
 	return support_release(state);
 }
 
@@ -33,10 +33,10 @@ a_connection_that_was_sent_is_the_same_on_the_other_side(void **state)
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	assert_int_equal(handover_send(&handover, ends[1]), 0);
+	assert_int_equal(channel_send(&channel, ends[1]), 0);
 	close(ends[1]);
 	assert_int_equal(write(ends[0], "x", 1), 1);
-	received = handover_receive(&handover);
+	received = channel_receive(&channel);
 	assert_true(received >= 0);
 	assert_int_equal(read(received, &byte, 1), 1);
 	assert_int_equal(byte, 'x');
@@ -50,7 +50,7 @@ static void
 where_nothing_was_sent_nothing_comes(void **state)
 {
 	(void)state;
-	assert_int_equal(handover_receive(&handover), -EAGAIN);
+	assert_int_equal(channel_receive(&channel), -EAGAIN);
 }
 
 static void
@@ -61,12 +61,12 @@ who_does_not_take_anything_stops_nobody(void **state)
 	int error;
 
 	(void)state;
-	while ((error = handover_send(&handover, handover.in)) == 0 &&
-	       sent < 100000)
+	while (
+	    (error = channel_send(&channel, channel.in)) == 0 && sent < 100000)
 		sent++;
 	assert_true(error == -EAGAIN || error == -ETOOMANYREFS);
 	assert_true(sent > 0);
-	for (int fd; (fd = handover_receive(&handover)) >= 0; received++)
+	for (int fd; (fd = channel_receive(&channel)) >= 0; received++)
 		close(fd);
 	assert_int_equal(received, sent);
 }

@@ -518,7 +518,7 @@ a_peer_that_takes_no_answers_is_closed_and_holds_up_nobody(void **state)
 	enum connection_status status = CONNECTION_WAITING;
 
 	(void)state;
-	while (records.size < FRAME_REQUEST_MAX / 2) {
+	while (records.size < RECORD_REQUEST_MAX / 2) {
 		records.id = RECORDS_NULL_ID;
 		records_add(&records, 12, NULL, 0);
 	}
@@ -556,7 +556,7 @@ a_parameter_over_several_records_is_read_whole(void **state)
 			    pairs.size - at < size ? pairs.size - at : size);
 		records_add(&records, RECORDS_PARAMS, NULL, 0);
 		records_add(&records, RECORDS_STDIN, NULL, 0);
-		if (records.size > FRAME_REQUEST_MAX)
+		if (records.size > RECORD_REQUEST_MAX)
 			continue;
 		setsockopt(
 		    nginx, SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
@@ -623,7 +623,7 @@ a_request_that_never_ends_is_closed_at_the_limit(void **state)
 	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	for (int i = 0; i < 5; i++)
 		records_add(&records, RECORDS_STDIN, chunk, sizeof(chunk));
-	assert_true(records.size > FRAME_REQUEST_MAX);
+	assert_true(records.size > RECORD_REQUEST_MAX);
 	send_bytes(records.bytes, records.size);
 	support_capture();
 	assert_status(CONNECTION_ENDED);

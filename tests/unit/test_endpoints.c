@@ -17,13 +17,13 @@
 #include "service.h"
 #include "base/version.h"
 
-static struct store_catalog *catalog;
-static struct store store;
+static struct registry *registry;
+static struct counters counters;
 static struct options options;
 static struct service service = {.options = &options,
-    .store = &store,
+    .counters = &counters,
     .load_request_fd = -1,
-    .queue_fd = -1};
+    .backlog_fd = -1};
 static struct request request;
 static struct response response;
 static int endpoint; /* that the latest answer is counted under */
@@ -34,9 +34,10 @@ set_up(void **state)
 {
 	support_clear(state);
 	router_open(true);
-	catalog = counters_catalog();
-	if (!catalog ||
-	    store_open(&store, support_path("counters"), catalog, 2) < 0 ||
+	registry = request_metrics_registry();
+	if (!registry ||
+	    counters_open(&counters, support_path("counters"), registry, 2) <
+		0 ||
 	    pipe2(asked, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
 	options = (struct options){.max_load_seconds = 600};
@@ -49,8 +50,8 @@ static int
 tear_down(void **state)
 {
 	response_release(&response);
-	store_close(&store);
-	catalog_free(catalog);
+	counters_close(&counters);
+	registry_free(registry);
 	close(asked[0]);
 	close(asked[1]);
 	return support_release(state);
@@ -150,7 +151,7 @@ ready_says_no_while_the_pool_drains(void **state)
 	(void)state;
 	assert_int_equal(get("/ready"), 200);
 	assert_body("{\"ready\": true}");
-	store_state(&store, STORE_MASTER)->draining = 1;
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->draining = 1;
 	assert_int_equal(get("/ready"), 503);
 	assert_string_equal(response.content_type, "application/problem+json");
 }
@@ -244,7 +245,8 @@ was_asked(struct load *load)
 static bool
 is_active(void)
 {
-	return store_state(&store, STORE_MASTER)->load_ticket != 0;
+	return scoreboard_entry(&counters.scoreboard, SLOT_MASTER)
+		   ->load_ticket != 0;
 }
 
 static void
@@ -392,22 +394,24 @@ crash_aborts_its_process_and_hang_never_answers(void **state)
 static void
 live_tells_what_has_been_counted(void **state)
 {
-	struct counters_request count = {
+	struct request_sample count = {
 	    ENDPOINT_health, METHOD_GET, 200, 1000000, -1, 16};
 	const char *said;
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		counters_count(&store, STORE_WORKER, &count);
+		request_metrics_add(&counters, SLOT_WORKER, &count);
 	count.endpoint = ENDPOINT_status;
 	count.status = 503;
-	counters_count(&store, STORE_WORKER, &count);
-	store_add(store_cells(&store, STORE_MASTER), CATALOG_STARTS, 4);
-	store_state(&store, STORE_WORKER)->pid = 10;
-	store_state(&store, STORE_WORKER)->connections = 2;
-	store_state(&store, STORE_WORKER)->request_started = 1;
-	store_state(&store, STORE_WORKER + 1)->pid = 11;
-	store_state(&store, STORE_WORKER + 1)->stopped = 1;
+	request_metrics_add(&counters, SLOT_WORKER, &count);
+	counters_add(
+	    counters_values(&counters, SLOT_MASTER), REGISTRY_STARTS, 4);
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->pid = 10;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->connections = 2;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->request_started =
+	    1;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER + 1)->pid = 11;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER + 1)->stopped = 1;
 	assert_int_equal(get("/live"), 200);
 	assert_string_equal(field("starts"), "4");
 	assert_string_equal(field("requests_total"), "4");
@@ -429,7 +433,8 @@ live_tells_what_has_been_counted(void **state)
 static void
 live_tells_no_demand_while_the_container_is_throttled(void **state)
 {
-	struct store_state *master = store_state(&store, STORE_MASTER);
+	struct scoreboard_entry *master =
+	    scoreboard_entry(&counters.scoreboard, SLOT_MASTER);
 
 	(void)state;
 	master->cpu_usage = 250000000;
@@ -451,7 +456,7 @@ static void
 a_rate_that_is_not_known_is_null_in_live(void **state)
 {
 	(void)state;
-	store_state(&store, STORE_MASTER)->cpu_usage = -1;
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->cpu_usage = -1;
 	get("/live");
 	assert_string_equal(field("cpu.usage_cores"), "null");
 	assert_string_equal(field("cpu.demand_cores"), "null");
@@ -468,7 +473,8 @@ the_observer_renders_the_metrics_as_asked(void **state)
 	(void)state;
 	request.accept = "application/openmetrics-text;version=1.0.0";
 	assert_int_equal(
-	    ask_with(observer_dispatch, METHOD_GET, "/metrics", ""), 200);
+	    ask_with(metrics_process_dispatch, METHOD_GET, "/metrics", ""),
+	    200);
 	assert_int_equal(
 	    strncmp(response.content_type, "application/openmetrics-text", 28),
 	    0);
@@ -476,7 +482,8 @@ the_observer_renders_the_metrics_as_asked(void **state)
 	    response.body + response.body_length - 6, "# EOF\n");
 	request.accept = "";
 	assert_int_equal(
-	    ask_with(observer_dispatch, METHOD_HEAD, "/metrics", ""), 200);
+	    ask_with(metrics_process_dispatch, METHOD_HEAD, "/metrics", ""),
+	    200);
 	assert_int_equal(
 	    strncmp(response.content_type, "text/plain; version=0.0.4", 25), 0);
 }
@@ -486,9 +493,11 @@ the_observer_serves_nothing_else(void **state)
 {
 	(void)state;
 	request.accept = "";
-	assert_int_equal(ask_with(observer_dispatch, METHOD_GET, "/", ""), 404);
 	assert_int_equal(
-	    ask_with(observer_dispatch, METHOD_POST, "/metrics", ""), 404);
+	    ask_with(metrics_process_dispatch, METHOD_GET, "/", ""), 404);
+	assert_int_equal(
+	    ask_with(metrics_process_dispatch, METHOD_POST, "/metrics", ""),
+	    404);
 	assert_int_equal(endpoint, ENDPOINT_UNCOUNTED);
 }
 

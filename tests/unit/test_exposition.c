@@ -14,9 +14,9 @@
 #include "metrics/collectors/listen_backlog.h"
 #include "http/router.h"
 
-static struct store_catalog *catalog;
-static struct store store;
-static int netlink = -1; /* of queue_open(), for listen_fd's queue */
+static struct registry *registry;
+static struct counters counters;
+static int netlink = -1; /* of listen_backlog_open(), for listen_fd's queue */
 static int listen_fd = -1;
 
 /* What the collectors read: processes, and a machine without cgroups. */
@@ -50,35 +50,38 @@ make_proc(void)
 static int
 set_up(void **state)
 {
-	struct counters_request request = {
+	struct request_sample request = {
 	    ENDPOINT_health, METHOD_GET, 200, 1500000, 250000, 16};
 
 	if (support_open_folder(state) < 0)
 		return -1;
-	catalog = counters_catalog();
-	if (!catalog ||
-	    store_open(&store, support_path("counters"), catalog, 2) < 0)
+	registry = request_metrics_registry();
+	if (!registry ||
+	    counters_open(&counters, support_path("counters"), registry, 2) < 0)
 		return -1;
-	counters_declare(&store);
+	request_metrics_declare(&counters);
 	for (int i = 0; i < 20; i++) {
 		request.duration_ns *= 2; /* up to 1572 s: beyond all buckets */
-		counters_count(&store, STORE_WORKER, &request);
+		request_metrics_add(&counters, SLOT_WORKER, &request);
 	}
-	request = (struct counters_request){
+	request = (struct request_sample){
 	    ENDPOINT_status, METHOD_GET, 503, 1, -1, 100};
-	counters_count(&store, STORE_WORKER + 1, &request);
-	store_add(store_cells(&store, STORE_MASTER), CATALOG_STARTS, 4);
-	store_state(&store, STORE_MASTER)->load_ticket = 1;
-	store_state(&store, STORE_WORKER)->pid = 10;
-	store_state(&store, STORE_WORKER)->request_started = 1;
-	store_state(&store, STORE_WORKER)->connections = 3;
-	store_state(&store, STORE_WORKER + 1)->pid = 11;
-	store_state(&store, STORE_WORKER + 1)->connections = 4;
-	store_state(&store, STORE_WORKER + 1)->stopped = 1;
+	request_metrics_add(&counters, SLOT_WORKER + 1, &request);
+	counters_add(
+	    counters_values(&counters, SLOT_MASTER), REGISTRY_STARTS, 4);
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->load_ticket = 1;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->pid = 10;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->request_started =
+	    1;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->connections = 3;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER + 1)->pid = 11;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER + 1)->connections =
+	    4;
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER + 1)->stopped = 1;
 	make_proc();
-	netlink = queue_open();
+	netlink = listen_backlog_open();
 	listen_fd = listener_open(support_path("listen.sock"));
-	store_state(&store, STORE_MASTER)->listen_inode =
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->listen_inode =
 	    listener_inode(listen_fd);
 	return netlink < 0 || listen_fd < 0 ? -1 : 0;
 }
@@ -88,8 +91,8 @@ tear_down(void **state)
 {
 	close(netlink);
 	close(listen_fd);
-	store_close(&store);
-	catalog_free(catalog);
+	counters_close(&counters);
+	registry_free(registry);
 	return support_close_folder(state);
 }
 
@@ -97,9 +100,9 @@ static char *
 render(enum exposition_format format, bool alive)
 {
 	const struct exposition_source source = {
-	    .store = &store,
+	    .counters = &counters,
 	    .alive = alive,
-	    .queue_fd = netlink,
+	    .backlog_fd = netlink,
 	    .root = support_folder,
 	};
 	size_t size = 0;
@@ -397,16 +400,16 @@ both_are_sound_without_a_pool(void **state)
 static void
 both_are_sound_while_nothing_has_been_counted(void **state)
 {
-	const struct store full = store;
+	const struct counters full = counters;
 
 	(void)state;
 	assert_int_equal(
-	    store_open(&store, support_path("empty"), catalog, 1), 0);
+	    counters_open(&counters, support_path("empty"), registry, 1), 0);
 	check_text(EXPOSITION_TEXT, true);
 	check_text(EXPOSITION_OPENMETRICS, true);
 	assert_value("fcgi_workers{state=\"busy\"}", 0);
-	store_close(&store);
-	store = full;
+	counters_close(&counters);
+	counters = full;
 }
 
 static void
@@ -522,8 +525,8 @@ the_overflow_key_shows_only_when_it_has_counted(void **state)
 
 	(void)state;
 	assert_value(series, -1);
-	store_add(store_cells(&store, STORE_WORKER),
-	    store_key_cell(&store, ENDPOINT_OTHER, METHOD_OTHER, 0), 2);
+	counters_add(counters_values(&counters, SLOT_WORKER),
+	    counters_key_cell(&counters, ENDPOINT_OTHER, METHOD_OTHER, 0), 2);
 	assert_value(series, 2);
 	check_text(EXPOSITION_TEXT, true);
 }
@@ -688,7 +691,7 @@ a_listen_queue_that_cannot_be_asked_for_is_left_out(void **state)
 
 	(void)state;
 	assert_families(queue_families, true);
-	netlink = -EMFILE; /* as queue_open() failed */
+	netlink = -EMFILE; /* as listen_backlog_open() failed */
 	support_capture();
 	assert_families(queue_families, false);
 	assert_true(fabs(success("listen_queue")) < 1e-9);
@@ -717,12 +720,12 @@ static void
 large_counts_and_sums_are_exact(void **state)
 {
 	char *text;
-	_Atomic uint64_t *cells = store_cells(&store, STORE_CGI);
+	_Atomic uint64_t *cells = counters_values(&counters, SLOT_CGI);
 
 	(void)state;
-	store_add(cells, catalog_size_cell(ENDPOINT_bye), (1ull << 53) + 1);
-	store_add(
-	    cells, catalog_duration_cell(ENDPOINT_bye), 9007199254740993000ull);
+	counters_add(cells, registry_size_cell(ENDPOINT_bye), (1ull << 53) + 1);
+	counters_add(cells, registry_duration_cell(ENDPOINT_bye),
+	    9007199254740993000ull);
 	text = render(EXPOSITION_TEXT, true);
 	assert_says(text, "http_response_size_bytes_total{endpoint=\"bye\"} "
 			  "9007199254740993\n");

@@ -11,8 +11,8 @@
 #include "metrics/registry.h"
 #include "http/router.h"
 
-static struct store store;
-static struct store_catalog *catalog;
+static struct counters counters;
+static struct registry *registry;
 static struct gateway_log gateway;
 static int out = -1;
 
@@ -21,11 +21,11 @@ set_up(void **state)
 {
 	support_clear(state);
 	router_open(true);
-	catalog = counters_catalog();
+	registry = request_metrics_registry();
 	assert_int_equal(
-	    store_open(&store, support_path("counters"), catalog, 1), 0);
+	    counters_open(&counters, support_path("counters"), registry, 1), 0);
 	assert_int_equal(
-	    gateway_log_open(&gateway, support_path("metrics"), &store), 0);
+	    gateway_log_open(&gateway, support_path("metrics"), &counters), 0);
 	out = open(support_path("metrics.log"), O_WRONLY | O_APPEND);
 	assert_true(out >= 0);
 	return 0;
@@ -37,8 +37,8 @@ tear_down(void **state)
 	(void)state;
 	close(out);
 	close(gateway.fd);
-	store_close(&store);
-	catalog_free(catalog);
+	counters_close(&counters);
+	registry_free(registry);
 	return 0;
 }
 
@@ -53,14 +53,14 @@ say(const char *text)
 static uint64_t
 counted(enum endpoint endpoint, enum method method, unsigned code)
 {
-	return store_sum(
-	    &store, store_key_cell(&store, endpoint, method, code));
+	return counters_sum(
+	    &counters, counters_key_cell(&counters, endpoint, method, code));
 }
 
 static void
 a_line_is_read(void **state)
 {
-	struct counters_request request;
+	struct request_sample request;
 
 	(void)state;
 	assert_true(gateway_log_parse(
@@ -99,7 +99,7 @@ targets_lead_to_their_routes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(lines); i++) {
-		struct counters_request request;
+		struct request_sample request;
 		char line[128];
 
 		snprintf(line, sizeof(line), "400 0.000 0 %s", lines[i].rest);
@@ -114,7 +114,7 @@ what_is_no_line_of_nginx_is_left_out(void **state)
 {
 	static const char *const lines[] = {"", "x", "502", "502 1", "502 1.",
 	    "99 0.000 0 GET /", "-1 0.000 0 GET /", "502 0.000 x GET /"};
-	struct counters_request request;
+	struct request_sample request;
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(lines); i++)
@@ -155,10 +155,10 @@ another_counter_file_goes_on_behind_what_was_counted(void **state)
 	for (int i = 0; i < 1000; i++)
 		say("429 0.000 9 GET /crash HTTP/1.1\n");
 	gateway_log_count(&gateway);
-	store_close(&store);
+	counters_close(&counters);
 	unlink(support_path("counters"));
 	assert_int_equal(
-	    store_open(&store, support_path("counters"), catalog, 1), 0);
+	    counters_open(&counters, support_path("counters"), registry, 1), 0);
 	say("429 0.000 9 GET /crash HTTP/1.1\n");
 	gateway_log_count(&gateway);
 	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 1);

@@ -242,26 +242,27 @@ a_name_with_a_colon_is_a_name(void **state)
 static void
 the_queue_counts_those_who_wait(void **state)
 {
-	int netlink = queue_open();
+	int netlink = listen_backlog_open();
 	int fd = listener_open(path);
 	uint32_t inode = listener_inode(fd);
-	struct queue queue;
+	struct listen_backlog queue;
 	int clients[5];
 
 	(void)state;
 	assert_true(netlink >= 0);
 	assert_int_not_equal(inode, 0);
-	assert_int_equal(queue_read(netlink, inode, &queue), 0);
+	assert_int_equal(listen_backlog_read(netlink, inode, &queue), 0);
 	assert_int_equal(queue.length, 0);
 	assert_in_range(queue.limit, 1, 4096);
 	for (size_t i = 0; i < COUNT(clients); i++) {
 		clients[i] = connect_to(path);
 		assert_true(clients[i] >= 0);
-		assert_int_equal(queue_read(netlink, inode, &queue), 0);
+		assert_int_equal(
+		    listen_backlog_read(netlink, inode, &queue), 0);
 		assert_int_equal(queue.length, i + 1);
 	}
 	close(accept(fd, NULL, NULL));
-	assert_int_equal(queue_read(netlink, inode, &queue), 0);
+	assert_int_equal(listen_backlog_read(netlink, inode, &queue), 0);
 	assert_int_equal(queue.length, COUNT(clients) - 1);
 	for (size_t i = 0; i < COUNT(clients); i++)
 		close(clients[i]);
@@ -272,17 +273,18 @@ the_queue_counts_those_who_wait(void **state)
 static void
 the_queue_of_a_socket_that_is_gone_is_an_error(void **state)
 {
-	int netlink = queue_open();
+	int netlink = listen_backlog_open();
 	int fd = listener_open(path);
 	uint32_t inode = listener_inode(fd);
-	struct queue queue;
+	struct listen_backlog queue;
 
 	(void)state;
 	close(fd);
-	assert_int_equal(queue_read(netlink, inode, &queue), -ENOENT);
+	assert_int_equal(listen_backlog_read(netlink, inode, &queue), -ENOENT);
 	/* and the next question gets its own answer */
 	fd = listener_open(path);
-	assert_int_equal(queue_read(netlink, listener_inode(fd), &queue), 0);
+	assert_int_equal(
+	    listen_backlog_read(netlink, listener_inode(fd), &queue), 0);
 	close(fd);
 	close(netlink);
 }
@@ -291,10 +293,11 @@ static void
 the_queue_cannot_be_asked_for_without_netlink(void **state)
 {
 	int fd = listener_open(path);
-	struct queue queue;
+	struct listen_backlog queue;
 
 	(void)state;
-	assert_int_equal(queue_read(-1, listener_inode(fd), &queue), -EBADF);
+	assert_int_equal(
+	    listen_backlog_read(-1, listener_inode(fd), &queue), -EBADF);
 	assert_int_equal(listener_inode(-1), 0);
 	close(fd);
 }

@@ -14,8 +14,8 @@
 #include "master/load_manager.h"
 #include "metrics/registry.h"
 
-static struct store store;
-static struct store_catalog *catalog;
+static struct counters counters;
+static struct registry *registry;
 static struct options options;
 static struct load_manager manager;
 static int orders[2];
@@ -25,13 +25,13 @@ static int
 set_up(void **state)
 {
 	support_clear(state);
-	catalog = counters_catalog();
+	registry = request_metrics_registry();
 	options = (struct options){.max_load_seconds = 600};
 	assert_int_equal(
-	    store_open(&store, support_path("counters"), catalog, 2), 0);
+	    counters_open(&counters, support_path("counters"), registry, 2), 0);
 	assert_int_equal(pipe2(orders, O_CLOEXEC | O_NONBLOCK), 0);
 	manager = (struct load_manager){
-	    .options = &options, .store = &store, .orders = orders[0]};
+	    .options = &options, .counters = &counters, .orders = orders[0]};
 	return 0;
 }
 
@@ -42,15 +42,15 @@ tear_down(void **state)
 	load_manager_stop(&manager);
 	close(orders[0]);
 	close(orders[1]);
-	store_close(&store);
-	catalog_free(catalog);
+	counters_close(&counters);
+	registry_free(registry);
 	return 0;
 }
 
 static int64_t
 ticket(void)
 {
-	return store_state(&store, STORE_MASTER)->load_ticket;
+	return scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->load_ticket;
 }
 
 static void
@@ -59,16 +59,17 @@ a_load_that_is_asked_for_runs_until_its_end_is_asked_for(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(load_manager_ask(&store, orders[1], &light), 0);
+	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
 	load_manager_order(&manager);
 	pid = manager.pid;
 	assert_int_equal(kill(pid, 0), 0);
-	assert_int_equal(load_manager_ask(&store, orders[1], &light), -EBUSY);
-	assert_int_equal(load_manager_ask_end(&store, orders[1]), 0);
+	assert_int_equal(
+	    load_manager_ask(&counters, orders[1], &light), -EBUSY);
+	assert_int_equal(load_manager_ask_end(&counters, orders[1]), 0);
 	load_manager_order(&manager);
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(manager.pid, 0);
-	assert_int_equal(load_manager_ask_end(&store, orders[1]), -ENOENT);
+	assert_int_equal(load_manager_ask_end(&counters, orders[1]), -ENOENT);
 }
 
 static void
@@ -77,12 +78,12 @@ a_load_that_ends_does_not_take_the_next_ones_ticket(void **state)
 	int status;
 
 	(void)state;
-	assert_int_equal(load_manager_ask(&store, orders[1], &light), 0);
+	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
 	load_manager_order(&manager);
 	kill(manager.pid, SIGKILL);
 	/* Before the master hears of it, a DELETE and a POST pass. */
-	assert_int_equal(load_manager_ask_end(&store, orders[1]), 0);
-	assert_int_equal(load_manager_ask(&store, orders[1], &light), 0);
+	assert_int_equal(load_manager_ask_end(&counters, orders[1]), 0);
+	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
 	assert_int_equal(waitpid(manager.pid, &status, 0), manager.pid);
 	load_manager_ended(&manager, status);
 	assert_int_not_equal(ticket(), 0);
@@ -98,10 +99,10 @@ an_end_that_is_asked_for_before_the_start_arrives_wins(void **state)
 	struct load_order late;
 
 	(void)state;
-	assert_int_equal(load_manager_ask(&store, orders[1], &light), 0);
+	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
 	assert_int_equal(
 	    read(orders[0], &late, sizeof(late)), (int)sizeof(late));
-	assert_int_equal(load_manager_ask_end(&store, orders[1]), 0);
+	assert_int_equal(load_manager_ask_end(&counters, orders[1]), 0);
 	assert_int_equal(
 	    write(orders[1], &late, sizeof(late)), (int)sizeof(late));
 	load_manager_order(&manager);
@@ -129,7 +130,7 @@ values_that_no_worker_should_send_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		assert_int_equal(
-		    load_manager_ask(&store, orders[1], &bad[i]), 0);
+		    load_manager_ask(&counters, orders[1], &bad[i]), 0);
 		support_capture();
 		load_manager_order(&manager);
 		assert_says(support_said(), "out of range");
@@ -144,7 +145,7 @@ a_ticket_without_an_order_is_taken_back_after_a_second(void **state)
 	int64_t now = clock_now();
 
 	(void)state;
-	store_state(&store, STORE_MASTER)->load_ticket = 1;
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->load_ticket = 1;
 	load_manager_check(&manager, now);
 	load_manager_check(&manager, now + CLOCK_NS_PER_SECOND);
 	assert_int_equal(ticket(), 1);

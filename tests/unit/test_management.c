@@ -21,7 +21,7 @@ get_values(const struct records *names)
 {
 	struct records records = {.id = RECORDS_NULL_ID};
 
-	records_add(&records, FRAME_GET_VALUES, names->bytes, names->size);
+	records_add(&records, RECORD_GET_VALUES, names->bytes, names->size);
 	return ask(&records);
 }
 
@@ -82,7 +82,7 @@ the_largest_numbers_fit(void **state)
 	records_pair(&names, "FCGI_MAX_CONNS", "");
 	records_pair(&names, "FCGI_MAX_REQS", "");
 	records_pair(&names, "FCGI_MPXS_CONNS", "");
-	records_add(&records, FRAME_GET_VALUES, names.bytes, names.size);
+	records_add(&records, RECORD_GET_VALUES, names.bytes, names.size);
 	assert_true(management_answer(records.bytes, UINT_MAX, answer) <=
 		    MANAGEMENT_ANSWER_MAX);
 }

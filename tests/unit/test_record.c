@@ -7,36 +7,37 @@
 #include "fastcgi/record.h"
 #include "records.h"
 
-static struct frame frame;
-static unsigned seen[FRAME_INVALID + 1]; /* how often each status came */
+static struct record_guard guard;
+static unsigned seen[RECORD_INVALID + 1]; /* how often each status came */
 
-static enum frame_status
+static enum record_status
 measure_bytes(const unsigned char *bytes, size_t size)
 {
-	enum frame_status status;
+	enum record_status status;
 	size_t at = 0;
 
-	frame = (struct frame){0};
+	guard = (struct record_guard){0};
 	memset(seen, 0, sizeof(seen));
 	for (;;) {
 		size_t length;
 		size_t next;
 
-		status =
-		    frame_judge(&frame, bytes + at, size - at, &length, &next);
+		status = record_validate(
+		    &guard, bytes + at, size - at, &length, &next);
 		seen[status]++;
-		if (status == FRAME_PARTIAL || status == FRAME_INVALID)
+		if (status == RECORD_PARTIAL || status == RECORD_INVALID)
 			break;
-		assert_in_range(length, FRAME_HEADER_SIZE, next);
-		assert_in_range(next, FRAME_HEADER_SIZE, size - at);
+		assert_in_range(length, RECORD_HEADER_SIZE, next);
+		assert_in_range(next, RECORD_HEADER_SIZE, size - at);
 		at += next;
 	}
-	if (status == FRAME_PARTIAL && frame.state == FRAME_ENDED && at == size)
-		return FRAME_COMPLETE;
+	if (status == RECORD_PARTIAL && guard.state == RECORD_ENDED &&
+	    at == size)
+		return RECORD_COMPLETE;
 	return status;
 }
 
-static enum frame_status
+static enum record_status
 measure(const struct records *records)
 {
 	return measure_bytes(records->bytes, records->size);
@@ -51,7 +52,7 @@ a_whole_request_is_complete(void **state)
 
 	(void)state;
 	records_request(&records, "GET", "/health", "");
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -61,7 +62,7 @@ a_request_with_a_body_is_complete(void **state)
 
 	(void)state;
 	records_request(&records, "POST", "/riseload", "seconds=1&load=2");
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -73,7 +74,7 @@ every_beginning_of_a_request_is_partial(void **state)
 	records_request(&records, "POST", "/riseload", "seconds=1");
 	for (size_t size = 0; size < records.size; size++)
 		assert_int_equal(
-		    measure_bytes(records.bytes, size), FRAME_PARTIAL);
+		    measure_bytes(records.bytes, size), RECORD_PARTIAL);
 }
 
 static void
@@ -85,12 +86,12 @@ padding_belongs_to_its_record(void **state)
 
 	(void)state;
 	records_request(&records, "POST", "/", "body");
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 	records_begin(&cut, RECORDS_RESPONDER, 1);
 	records_pair(&pair, "REQUEST_METHOD", "GET");
 	records_add(&cut, RECORDS_PARAMS, pair.bytes, pair.size);
 	cut.size--;
-	assert_int_equal(measure(&cut), FRAME_PARTIAL);
+	assert_int_equal(measure(&cut), RECORD_PARTIAL);
 }
 
 /* libfcgi takes such padding for the next record, so length leaves it out. */
@@ -106,18 +107,18 @@ padding_of_nothing_and_of_a_beginning_is_no_content(void **state)
 	records_begin(&records, RECORDS_RESPONDER, 1);
 	records.bytes[6] = 8;
 	records_append(&records, padding, 8);
-	frame = (struct frame){0};
-	assert_int_equal(
-	    frame_judge(&frame, records.bytes, records.size, &length, &next),
-	    FRAME_PART);
+	guard = (struct record_guard){0};
+	assert_int_equal(record_validate(&guard, records.bytes, records.size,
+			     &length, &next),
+	    RECORD_PART);
 	assert_int_equal(length, 16);
 	assert_int_equal(next, 24);
 	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	records.bytes[24 + 6] = 8;
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
+	assert_int_equal(measure(&records), RECORD_PARTIAL);
 	records_append(&records, padding, 8);
 	records_add(&records, RECORDS_STDIN, NULL, 0);
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -136,9 +137,9 @@ params_and_body_may_come_in_several_records(void **state)
 	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	for (int i = 0; i < 5; i++)
 		records_add(&records, RECORDS_STDIN, "0123456789", 10);
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
+	assert_int_equal(measure(&records), RECORD_PARTIAL);
 	records_add(&records, RECORDS_STDIN, NULL, 0);
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -150,7 +151,7 @@ no_params_and_no_body_is_a_request(void **state)
 	records_begin(&records, RECORDS_RESPONDER, 1);
 	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	records_add(&records, RECORDS_STDIN, NULL, 0);
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -164,7 +165,7 @@ the_largest_record_passes(void **state)
 	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	records_add(&records, RECORDS_STDIN, body, sizeof(body));
 	records_add(&records, RECORDS_STDIN, NULL, 0);
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -177,7 +178,7 @@ any_request_id_but_zero_passes(void **state)
 		struct records records = {.id = ids[i]};
 
 		records_request(&records, "GET", "/", "");
-		assert_int_equal(measure(&records), FRAME_COMPLETE);
+		assert_int_equal(measure(&records), RECORD_COMPLETE);
 	}
 }
 
@@ -200,8 +201,8 @@ a_management_record_is_to_be_answered_before_and_in_a_request(void **state)
 		records.id = 1;
 		records_add(&records, RECORDS_PARAMS, NULL, 0);
 		records_add(&records, RECORDS_STDIN, NULL, 0);
-		assert_int_equal(measure(&records), FRAME_COMPLETE);
-		assert_int_equal(seen[FRAME_ANSWER], 2);
+		assert_int_equal(measure(&records), RECORD_COMPLETE);
+		assert_int_equal(seen[RECORD_ANSWER], 2);
 	}
 }
 
@@ -219,11 +220,11 @@ another_role_than_responder_is_to_be_answered_and_its_records_ignored(
 		records_add(&records, RECORDS_PARAMS, "\001\001ab", 4);
 		records_add(&records, RECORDS_PARAMS, NULL, 0);
 		records_add(&records, RECORDS_STDIN, NULL, 0);
-		assert_int_equal(measure(&records), FRAME_PARTIAL);
-		assert_int_equal(seen[FRAME_ANSWER], 1);
-		assert_int_equal(seen[FRAME_IGNORE], 3);
+		assert_int_equal(measure(&records), RECORD_PARTIAL);
+		assert_int_equal(seen[RECORD_ANSWER], 1);
+		assert_int_equal(seen[RECORD_IGNORE], 3);
 		records_request(&records, "GET", "/", "");
-		assert_int_equal(measure(&records), FRAME_COMPLETE);
+		assert_int_equal(measure(&records), RECORD_COMPLETE);
 	}
 }
 
@@ -242,10 +243,10 @@ a_second_request_meanwhile_is_to_be_answered_and_its_records_ignored(
 	records_add(&records, RECORDS_STDIN, NULL, 0);
 	records.id = 2;
 	records_request(&records, "GET", "/", "");
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
-	assert_int_equal(seen[FRAME_ANSWER], 2);
-	assert_int_equal(seen[FRAME_IGNORE], 4 + 3);
-	assert_int_equal(seen[FRAME_PART] + seen[FRAME_COMPLETE], 3);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
+	assert_int_equal(seen[RECORD_ANSWER], 2);
+	assert_int_equal(seen[RECORD_IGNORE], 4 + 3);
+	assert_int_equal(seen[RECORD_PART] + seen[RECORD_COMPLETE], 3);
 }
 
 static void
@@ -262,14 +263,14 @@ an_abort_ends_the_request_wherever_it_is_and_no_other(void **state)
 		at += 8 + (size_t)(record[4] << 8 | record[5]) + record[6];
 		records_append(&cut, records.bytes, at);
 		records_add(&cut, RECORDS_ABORT, NULL, 0);
-		assert_int_equal(measure(&cut), FRAME_PARTIAL);
-		assert_int_equal(seen[FRAME_ABORT], 1);
-		assert_int_equal(frame.state, FRAME_IDLE);
+		assert_int_equal(measure(&cut), RECORD_PARTIAL);
+		assert_int_equal(seen[RECORD_ABORT], 1);
+		assert_int_equal(guard.state, RECORD_IDLE);
 		records_add(&cut, RECORDS_ABORT, NULL, 0);
 		records_request(&cut, "GET", "/", "");
-		assert_int_equal(measure(&cut), FRAME_COMPLETE);
-		assert_int_equal(seen[FRAME_ABORT], 1);
-		assert_int_equal(seen[FRAME_IGNORE], 1);
+		assert_int_equal(measure(&cut), RECORD_COMPLETE);
+		assert_int_equal(seen[RECORD_ABORT], 1);
+		assert_int_equal(seen[RECORD_IGNORE], 1);
 	}
 }
 
@@ -281,11 +282,11 @@ records_of_no_active_request_are_ignored(void **state)
 	(void)state;
 	for (unsigned type = 2; type < 256; type++)
 		records_add(&records, type, "\377", 1);
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
-	assert_int_equal(seen[FRAME_IGNORE], 254);
+	assert_int_equal(measure(&records), RECORD_PARTIAL);
+	assert_int_equal(seen[RECORD_IGNORE], 254);
 	records.id = 1;
 	records_request(&records, "GET", "/", "");
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 /* --- what breaks the protocol --------------------------------------------- */
@@ -293,8 +294,8 @@ records_of_no_active_request_are_ignored(void **state)
 static void
 assert_invalid(const struct records *records, const char *problem)
 {
-	assert_int_equal(measure(records), FRAME_INVALID);
-	assert_string_equal(frame.problem, problem);
+	assert_int_equal(measure(records), RECORD_INVALID);
+	assert_string_equal(guard.problem, problem);
 }
 
 static void
@@ -362,7 +363,7 @@ another_version_is_refused_in_every_record(void **state)
 		records.bytes[at] = 1;
 		at = next;
 	}
-	assert_int_equal(measure(&records), FRAME_COMPLETE);
+	assert_int_equal(measure(&records), RECORD_COMPLETE);
 }
 
 static void
@@ -403,7 +404,7 @@ a_record_that_says_more_than_has_come_is_partial(void **state)
 	records.bytes[16 + 4] = 0xff; /* the content's length */
 	records.bytes[16 + 5] = 0xff;
 	records.bytes[16 + 6] = 0xff; /* and the padding's */
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
+	assert_int_equal(measure(&records), RECORD_PARTIAL);
 }
 
 static void
@@ -412,7 +413,7 @@ pairs_that_fill_their_record_are_sound(void **state)
 	struct records records = params("\001\000a\002\003abxyz", 10);
 
 	(void)state;
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
+	assert_int_equal(measure(&records), RECORD_PARTIAL);
 }
 
 static void
@@ -427,7 +428,7 @@ long_lengths_are_read_as_four_bytes(void **state)
 	records_pair(&pairs, "A_NAME", value);
 	assert_true(pairs.bytes[1] & 0x80);
 	records = params(pairs.bytes, pairs.size);
-	assert_int_equal(measure(&records), FRAME_PARTIAL);
+	assert_int_equal(measure(&records), RECORD_PARTIAL);
 	/* one byte more or less than there is */
 	for (int by = -1; by <= 1; by += 2) {
 		records.bytes[16 + 8 + 4] =
@@ -496,7 +497,7 @@ pairs_may_be_split_over_records_anywhere(void **state)
 			    pairs.bytes + first + second, left - second);
 		records_add(&records, RECORDS_PARAMS, NULL, 0);
 		records_add(&records, RECORDS_STDIN, NULL, 0);
-		assert_int_equal(measure(&records), FRAME_COMPLETE);
+		assert_int_equal(measure(&records), RECORD_COMPLETE);
 	}
 }
 
@@ -535,7 +536,7 @@ garbage_is_refused(void **state)
 		assert_int_equal(
 		    measure_bytes(
 			(const unsigned char *)garbage[i], strlen(garbage[i])),
-		    FRAME_INVALID);
+		    RECORD_INVALID);
 }
 
 int

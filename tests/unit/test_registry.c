@@ -8,21 +8,21 @@
 
 static const char *const endpoints[] = {"root", "health", "other"};
 static const char *const methods[] = {"GET", "POST", "other"};
-static struct store_catalog *catalog;
+static struct registry *registry;
 
 static int
 set_up(void **state)
 {
 	(void)state;
-	catalog = catalog_new(endpoints, 3, methods, 3);
-	return catalog ? 0 : -1;
+	registry = registry_new(endpoints, 3, methods, 3);
+	return registry ? 0 : -1;
 }
 
 static int
 tear_down(void **state)
 {
 	(void)state;
-	catalog_free(catalog);
+	registry_free(registry);
 	return 0;
 }
 
@@ -30,44 +30,44 @@ static void
 every_cell_has_a_name_of_its_own(void **state)
 {
 	(void)state;
-	assert_int_equal(catalog->fixed_count,
-	    CATALOG_ENDPOINTS + 3 * CATALOG_ENDPOINT_CELLS);
-	for (size_t i = 0; i < catalog->fixed_count; i++) {
-		assert_non_null(catalog->fixed[i]);
-		assert_null(strpbrk(catalog->fixed[i], " \n\\"));
+	assert_int_equal(registry->fixed_count,
+	    REGISTRY_ENDPOINTS + 3 * REGISTRY_ENDPOINT_CELLS);
+	for (size_t i = 0; i < registry->fixed_count; i++) {
+		assert_non_null(registry->fixed[i]);
+		assert_null(strpbrk(registry->fixed[i], " \n\\"));
 		for (size_t k = 0; k < i; k++)
 			assert_string_not_equal(
-			    catalog->fixed[i], catalog->fixed[k]);
+			    registry->fixed[i], registry->fixed[k]);
 	}
 }
 
 static void
 names_are_series_as_prometheus_writes_them(void **state)
 {
-	const char *const *names = catalog->fixed;
-	size_t health = catalog_duration_cell(1);
+	const char *const *names = registry->fixed;
+	size_t health = registry_duration_cell(1);
 
 	(void)state;
-	assert_string_equal(names[CATALOG_STARTS], "fcgi_webapp_starts_total");
-	assert_string_equal(names[CATALOG_STORE_RECOVERIES],
+	assert_string_equal(names[REGISTRY_STARTS], "fcgi_webapp_starts_total");
+	assert_string_equal(names[REGISTRY_STORE_RECOVERIES],
 	    "fcgi_webapp_store_recoveries_total");
 	assert_string_equal(
-	    names[CATALOG_LOG_DROPPED], "fcgi_webapp_log_dropped_total");
+	    names[REGISTRY_LOG_DROPPED], "fcgi_webapp_log_dropped_total");
 	assert_string_equal(
-	    names[CATALOG_WORKER_STARTS], "fcgi_worker_starts_total");
-	assert_string_equal(names[CATALOG_EXITS_DEADLINE],
+	    names[REGISTRY_WORKER_STARTS], "fcgi_worker_starts_total");
+	assert_string_equal(names[REGISTRY_EXITS_DEADLINE],
 	    "fcgi_worker_exits_total{reason=\"deadline\"}");
 	assert_string_equal(
-	    names[CATALOG_GATEWAY_LOG], "fcgi_gateway_log_bytes");
+	    names[REGISTRY_GATEWAY_LOG], "fcgi_gateway_log_bytes");
 	assert_string_equal(
-	    names[CATALOG_QUEUE], "http_request_queue_seconds_sum");
-	assert_string_equal(names[CATALOG_QUEUE + 1],
+	    names[REGISTRY_QUEUE], "http_request_queue_seconds_sum");
+	assert_string_equal(names[REGISTRY_QUEUE + 1],
 	    "http_request_queue_seconds_bucket{le=\"0.0001\"}");
-	assert_string_equal(names[catalog_size_cell(1)],
+	assert_string_equal(names[registry_size_cell(1)],
 	    "http_response_size_bytes_total{endpoint=\"health\"}");
 	assert_string_equal(names[health],
 	    "http_request_duration_seconds_sum{endpoint=\"health\"}");
-	assert_string_equal(names[health + CATALOG_HISTOGRAM_CELLS - 1],
+	assert_string_equal(names[health + REGISTRY_HISTOGRAM_CELLS - 1],
 	    "http_request_duration_seconds_bucket{endpoint=\"health\","
 	    "le=\"+Inf\"}");
 }
@@ -76,53 +76,53 @@ static void
 bounds_grow_and_are_printed_as_what_they_are(void **state)
 {
 	(void)state;
-	for (int i = 0; i < CATALOG_BOUND_COUNT; i++) {
-		double seconds = strtod(catalog_bounds[i].le, NULL);
+	for (int i = 0; i < REGISTRY_BOUND_COUNT; i++) {
+		double seconds = strtod(registry_bounds[i].le, NULL);
 
 		assert_int_equal(
-		    (int64_t)(seconds * 1e9 + 0.5), catalog_bounds[i].ns);
-		assert_true(catalog_bounds[i].ns < catalog_bounds[i + 1].ns);
+		    (int64_t)(seconds * 1e9 + 0.5), registry_bounds[i].ns);
+		assert_true(registry_bounds[i].ns < registry_bounds[i + 1].ns);
 		/* le="1" and le="1.0" may be two series */
-		assert_non_null(strchr(catalog_bounds[i].le, '.'));
+		assert_non_null(strchr(registry_bounds[i].le, '.'));
 	}
-	assert_string_equal(catalog_bounds[CATALOG_BOUND_COUNT].le, "+Inf");
-	assert_int_equal(catalog_bounds[CATALOG_BOUND_COUNT].ns, INT64_MAX);
+	assert_string_equal(registry_bounds[REGISTRY_BOUND_COUNT].le, "+Inf");
+	assert_int_equal(registry_bounds[REGISTRY_BOUND_COUNT].ns, INT64_MAX);
 }
 
 static void
 a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < CATALOG_BOUND_COUNT; i++) {
-		int64_t bound = catalog_bounds[i].ns;
+	for (size_t i = 0; i < REGISTRY_BOUND_COUNT; i++) {
+		int64_t bound = registry_bounds[i].ns;
 
-		assert_int_equal(catalog_bucket(100, bound), 101 + i);
-		assert_int_equal(catalog_bucket(100, bound - 1), 101 + i);
-		assert_int_equal(catalog_bucket(100, bound + 1), 102 + i);
+		assert_int_equal(registry_bucket(100, bound), 101 + i);
+		assert_int_equal(registry_bucket(100, bound - 1), 101 + i);
+		assert_int_equal(registry_bucket(100, bound + 1), 102 + i);
 	}
-	assert_int_equal(catalog_bucket(100, 0), 101);
-	assert_int_equal(catalog_bucket(100, -1), 101);
+	assert_int_equal(registry_bucket(100, 0), 101);
+	assert_int_equal(registry_bucket(100, -1), 101);
 	assert_int_equal(
-	    catalog_bucket(100, INT64_MAX), 101 + CATALOG_BOUND_COUNT);
+	    registry_bucket(100, INT64_MAX), 101 + REGISTRY_BOUND_COUNT);
 }
 
 static void
 cells_of_endpoints_follow_each_other_without_a_gap(void **state)
 {
 	(void)state;
-	assert_int_equal(catalog_size_cell(0), CATALOG_ENDPOINTS);
+	assert_int_equal(registry_size_cell(0), REGISTRY_ENDPOINTS);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(
-		    catalog_duration_cell(i) + CATALOG_HISTOGRAM_CELLS,
-		    catalog_size_cell(i + 1));
-	assert_int_equal(catalog_duration_cell(2) + CATALOG_HISTOGRAM_CELLS,
-	    catalog->fixed_count);
+		    registry_duration_cell(i) + REGISTRY_HISTOGRAM_CELLS,
+		    registry_size_cell(i + 1));
+	assert_int_equal(registry_duration_cell(2) + REGISTRY_HISTOGRAM_CELLS,
+	    registry->fixed_count);
 }
 
 static void
 the_key_table_is_a_power_of_two_and_has_room_for_every_code(void **state)
 {
-	size_t capacity = catalog->key_capacity;
+	size_t capacity = registry->key_capacity;
 
 	(void)state;
 	assert_int_equal(capacity & (capacity - 1), 0);
@@ -133,7 +133,7 @@ static void
 freeing_nothing_is_harmless(void **state)
 {
 	(void)state;
-	catalog_free(NULL);
+	registry_free(NULL);
 }
 
 int

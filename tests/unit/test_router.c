@@ -142,8 +142,9 @@ exercise_routes_are_gone_when_turned_off(void **state)
 	router_open(false);
 	for (int i = 0; i < ENDPOINT_OTHER; i++)
 		assert_int_equal(find(path_of(&router_routes[i])),
-		    router_routes[i].flags & ROUTE_EXERCISE ? ENDPOINT_OTHER
-							    : i);
+		    router_routes[i].flags & ROUTE_FAULT_INJECTION
+			? ENDPOINT_OTHER
+			: i);
 	assert_int_equal(dispatch(METHOD_POST, "/crash"), ENDPOINT_OTHER);
 	assert_int_equal(response.status, 404);
 }
@@ -156,9 +157,12 @@ the_exercise_routes_are_those_that_break_things(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(exercise); i++)
-		assert_true(router_routes[exercise[i]].flags & ROUTE_EXERCISE);
-	assert_false(router_routes[ENDPOINT_health].flags & ROUTE_EXERCISE);
-	assert_false(router_routes[ENDPOINT_ready].flags & ROUTE_EXERCISE);
+		assert_true(
+		    router_routes[exercise[i]].flags & ROUTE_FAULT_INJECTION);
+	assert_false(
+	    router_routes[ENDPOINT_health].flags & ROUTE_FAULT_INJECTION);
+	assert_false(
+	    router_routes[ENDPOINT_ready].flags & ROUTE_FAULT_INJECTION);
 }
 
 static void

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "metrics/registry.h"
 #include "metrics/collectors/cgroup.h"
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 #include "options.h"
 #include "http/router.h"
 #include "service.h"
@@ -43,13 +43,14 @@ add_nulls(struct json_object *object, const char *const *names)
 }
 
 static struct json_object *
-describe_workers(const struct store *store)
+describe_workers(const struct counters *counters)
 {
 	struct json_object *workers = json_object_new_object();
 	uint64_t count = 0, busy = 0, stopped = 0, connections = 0;
 
-	for (unsigned slot = STORE_WORKER; slot < store->slot_count; slot++) {
-		const struct store_state *state = store_state(store, slot);
+	for (unsigned slot = SLOT_WORKER; slot < counters->slot_count; slot++) {
+		const struct scoreboard_entry *state =
+		    scoreboard_entry(&counters->scoreboard, slot);
 
 		if (state->pid == 0)
 			continue;
@@ -68,16 +69,18 @@ describe_workers(const struct store *store)
 
 /* Requests by endpoint, and how many of them were answered with a 5xx. */
 static struct json_object *
-describe_requests(const struct store *store, uint64_t *total, uint64_t *errors)
+describe_requests(
+    const struct counters *counters, uint64_t *total, uint64_t *errors)
 {
-	const struct store_catalog *catalog = store->catalog;
+	const struct registry *registry = counters->registry;
 	struct json_object *requests = json_object_new_object();
-	struct store_key *keys = calloc(catalog->key_capacity, sizeof(*keys));
+	struct counters_key *keys =
+	    calloc(registry->key_capacity, sizeof(*keys));
 	uint64_t counts[ENDPOINT_COUNT] = {0};
-	size_t count = keys ? store_list_keys(store, keys) : 0;
+	size_t count = keys ? counters_list_keys(counters, keys) : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t sum = store_sum(store, keys[i].cell);
+		uint64_t sum = counters_sum(counters, keys[i].cell);
 
 		counts[keys[i].endpoint] += sum;
 		*total += sum;
@@ -91,22 +94,22 @@ describe_requests(const struct store *store, uint64_t *total, uint64_t *errors)
 
 /* Durations of all requests as [upper bound in seconds, count], plain. */
 static struct json_object *
-describe_durations(const struct store *store)
+describe_durations(const struct counters *counters)
 {
 	struct json_object *durations = json_object_new_array();
 
-	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++) {
+	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
 		struct json_object *pair = json_object_new_array();
 		uint64_t count = 0;
 
 		for (unsigned endpoint = 0; endpoint < ENDPOINT_COUNT;
 		     endpoint++)
-			count += store_sum(store,
-			    catalog_duration_cell(endpoint) + 1 + (size_t)i);
+			count += counters_sum(counters,
+			    registry_duration_cell(endpoint) + 1 + (size_t)i);
 		json_object_array_add(
-		    pair, i < CATALOG_BOUND_COUNT
+		    pair, i < REGISTRY_BOUND_COUNT
 			      ? json_object_new_double(
-				    (double)catalog_bounds[i].ns / 1e9)
+				    (double)registry_bounds[i].ns / 1e9)
 			      : NULL);
 		json_object_array_add(
 		    pair, json_object_new_int64((int64_t)count));
@@ -116,7 +119,7 @@ describe_durations(const struct store *store)
 }
 
 static struct json_object *
-describe_cpu(const struct store_state *master, const struct cgroup *cgroup)
+describe_cpu(const struct scoreboard_entry *master, const struct cgroup *cgroup)
 {
 	static const char *const limit[] = {"limit_cores", "limited", NULL};
 	static const char *const rates[] = {"usage_cores", "demand_cores",
@@ -169,8 +172,9 @@ describe_memory(const struct cgroup *cgroup)
 void
 endpoint_live(const struct request *request, struct response *response)
 {
-	const struct store *store = request->service->store;
-	const struct store_state *master = store_state(store, STORE_MASTER);
+	const struct counters *counters = request->service->counters;
+	const struct scoreboard_entry *master =
+	    scoreboard_entry(&counters->scoreboard, SLOT_MASTER);
 	struct json_object *live = json_object_new_object();
 	struct json_object *requests;
 	int64_t uptime = clock_boot() - master->started;
@@ -179,17 +183,17 @@ endpoint_live(const struct request *request, struct response *response)
 	uint64_t errors = 0;
 
 	cgroup_read("", &cgroup);
-	requests = describe_requests(store, &total, &errors);
+	requests = describe_requests(counters, &total, &errors);
 	add_double(live, "time", (double)clock_wall() / 1e9);
 	add_double(live, "uptime_seconds", (double)uptime / 1e9);
-	add_number(live, "starts", store_sum(store, CATALOG_STARTS));
-	json_object_object_add(live, "workers", describe_workers(store));
+	add_number(live, "starts", counters_sum(counters, REGISTRY_STARTS));
+	json_object_object_add(live, "workers", describe_workers(counters));
 	json_object_object_add(live, "requests", requests);
 	add_number(live, "requests_total", total);
 	add_number(live, "errors_total", errors);
 	add_double(
 	    live, "requests_per_second", (double)master->request_rate / 1000);
-	json_object_object_add(live, "durations", describe_durations(store));
+	json_object_object_add(live, "durations", describe_durations(counters));
 	json_object_object_add(live, "cpu", describe_cpu(master, &cgroup));
 	json_object_object_add(live, "memory", describe_memory(&cgroup));
 	json_object_object_add(live, "exercise",

@@ -111,8 +111,8 @@ start(const struct request *request, struct response *response)
 		    response, error == -EINVAL ? 400 : 503, "%s", problem);
 		return;
 	}
-	error = load_manager_ask(
-	    request->service->store, request->service->load_request_fd, &load);
+	error = load_manager_ask(request->service->counters,
+	    request->service->load_request_fd, &load);
 	if (error == -EBUSY) {
 		response_problem(response, 409,
 		    "A load is running: wait for its end, or DELETE it.");
@@ -140,7 +140,7 @@ static void
 stop(const struct request *request, struct response *response)
 {
 	int error = load_manager_ask_end(
-	    request->service->store, request->service->load_request_fd);
+	    request->service->counters, request->service->load_request_fd);
 
 	if (error == -ENOENT)
 		response_problem(response, 404, "No load is running.");

@@ -17,7 +17,7 @@
 #include <linux/unix_diag.h>
 
 int
-queue_open(void)
+listen_backlog_open(void)
 {
 	struct timeval patience = {.tv_usec = 100000};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -56,7 +56,7 @@ ask(int netlink, uint32_t inode)
 
 /* The queue out of an answer. */
 static int
-parse(const struct nlmsghdr *header, struct queue *queue)
+parse(const struct nlmsghdr *header, struct listen_backlog *queue)
 {
 	const struct unix_diag_msg *message = NLMSG_DATA(header);
 	const struct rtattr *attribute = (const struct rtattr *)(message + 1);
@@ -69,7 +69,7 @@ parse(const struct nlmsghdr *header, struct queue *queue)
 			const struct unix_diag_rqlen *found =
 			    RTA_DATA(attribute);
 
-			*queue = (struct queue){
+			*queue = (struct listen_backlog){
 			    found->udiag_rqueue, found->udiag_wqueue};
 			return 0;
 		}
@@ -77,7 +77,7 @@ parse(const struct nlmsghdr *header, struct queue *queue)
 }
 
 int
-queue_read(int netlink, uint32_t inode, struct queue *queue)
+listen_backlog_read(int netlink, uint32_t inode, struct listen_backlog *queue)
 {
 	_Alignas(struct nlmsghdr) char buffer[1024];
 	const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;

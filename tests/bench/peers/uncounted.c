@@ -1,15 +1,15 @@
 /*
- * Linked with --wrap=counters_count into a build that counts nothing, which is
- * what counting is compared with.
+ * Linked with --wrap=request_metrics_add into a build that counts nothing,
+ * which is what counting is compared with.
  */
 #include <stddef.h>
 
-void __wrap_counters_count(void *store, unsigned slot, const void *request);
+void __wrap_counters_count(void *counters, unsigned slot, const void *request);
 
 void
-__wrap_counters_count(void *store, unsigned slot, const void *request)
+__wrap_counters_count(void *counters, unsigned slot, const void *request)
 {
-	(void)store;
+	(void)counters;
 	(void)slot;
 	(void)request;
 }

@@ -11,7 +11,7 @@
  * the value from before, which is then counted twice. That takes a truncation
  * between two neighbouring instructions.
  */
-#include "metrics/shm_guard.h"
+#include "metrics/counters_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +24,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "metrics/registry.h"
-#include "metrics/shm_place.h"
-#include "metrics/shm_snapshot.h"
+#include "metrics/counters_place.h"
+#include "metrics/counters_snapshot.h"
 
 enum { OFFSET_BITS = 48 };
 static const uint64_t NOTHING_CUT = (UINT64_C(1) << OFFSET_BITS) - 1;
@@ -44,7 +44,7 @@ static const int64_t RETRIES_NS = 60000000000;
 struct shared {
 	_Atomic uint64_t cut; /* generation, offset or NOTHING_CUT */
 	_Atomic int restoring;
-	struct store_place place;
+	struct counters_place place;
 	unsigned current;  /* of the snapshots */
 	bool is_uncertain; /* the file was cut while it was looked through */
 };
@@ -55,7 +55,7 @@ static struct {
 	const char *map;
 	size_t size;
 	struct shared *shared;
-	struct store snapshots[2];
+	struct counters snapshots[2];
 	int64_t due; /* when to look at contents and path */
 	int retries;
 	int64_t retried_at;
@@ -169,7 +169,7 @@ on_bus_error_exit(int number)
 /* --- beginning ------------------------------------------------------------ */
 
 void
-store_guard_exit_on_truncation(void)
+counters_guard_exit_on_truncation(void)
 {
 	struct sigaction action = {.sa_handler = on_bus_error_exit};
 
@@ -187,43 +187,44 @@ shared_memory(size_t size)
 
 /* What processes are doing, in memory of its own. */
 static int
-move_states(struct store *store)
+move_states(struct counters *counters)
 {
-	char *states =
-	    shared_memory(store->slot_count * sizeof(struct store_state));
+	char *states = shared_memory(
+	    counters->slot_count * sizeof(struct scoreboard_entry));
 
 	if (!states)
 		return -ENOMEM;
-	for (unsigned slot = 0; slot < store->slot_count; slot++)
-		memcpy(states + slot * sizeof(struct store_state),
-		    (const void *)store_state(store, slot),
-		    sizeof(struct store_state));
-	store->states = states;
-	store->state_stride = sizeof(struct store_state);
+	for (unsigned slot = 0; slot < counters->slot_count; slot++)
+		memcpy(states + slot * sizeof(struct scoreboard_entry),
+		    (const void *)scoreboard_entry(&counters->scoreboard, slot),
+		    sizeof(struct scoreboard_entry));
+	counters->scoreboard.entries = states;
+	counters->scoreboard.stride = sizeof(struct scoreboard_entry);
 	return 0;
 }
 
 int
-store_guard_install(struct store *store, const char *path)
+counters_guard_install(struct counters *counters, const char *path)
 {
 	struct sigaction action = {
 	    .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
 	int error = 0;
 
 	guard.path = path;
-	guard.fd = store->fd;
-	guard.map = store->map;
-	guard.size = store->map_size;
+	guard.fd = counters->fd;
+	guard.map = counters->map;
+	guard.size = counters->map_size;
 	guard.due = 0;
 	guard.shared = shared_memory(sizeof(*guard.shared));
 	if (!guard.shared)
 		error = -ENOMEM;
 	else
-		error = store_place_open(&guard.shared->place, path, store->fd);
+		error = counters_place_open(
+		    &guard.shared->place, path, counters->fd);
 	for (int i = 0; i < 2 && !error; i++)
-		error = store_snapshot_new(&guard.snapshots[i], store);
+		error = counters_snapshot_new(&guard.snapshots[i], counters);
 	if (!error)
-		error = move_states(store);
+		error = move_states(counters);
 	if (error) {
 		log_text(LOG_ERROR, "cannot guard the counter file %s: %s",
 		    path, strerror(-error));
@@ -231,7 +232,7 @@ store_guard_install(struct store *store, const char *path)
 	}
 	guard.shared->cut = NOTHING_CUT;
 	sigaction(SIGBUS, &action, NULL);
-	store_snapshot_copy(&guard.snapshots[0], store);
+	counters_snapshot_copy(&guard.snapshots[0], counters);
 	return 0;
 }
 
@@ -245,20 +246,20 @@ generation_now(void)
 
 /* Note what was done to the file, and say it. */
 static void
-report(struct store *store, enum catalog_cell cell, const char *message)
+report(struct counters *counters, enum registry_value cell, const char *message)
 {
-	store_add_shared(store_cells(store, STORE_MASTER), cell, 1);
+	counters_add_shared(counters_values(counters, SLOT_MASTER), cell, 1);
 	LOG(LOG_ERROR, message, LOG_STRING("file", guard.path));
 }
 
 /* What the slots' processes are doing, for readers of the file. */
 static void
-publish_states(const struct store *store)
+publish_states(const struct counters *counters)
 {
-	for (unsigned slot = 0; slot < store->slot_count; slot++)
-		memcpy(store->slots + slot * store->slot_size,
-		    (const void *)store_state(store, slot),
-		    sizeof(struct store_state));
+	for (unsigned slot = 0; slot < counters->slot_count; slot++)
+		memcpy(counters->slots + slot * counters->slot_size,
+		    (const void *)scoreboard_entry(&counters->scoreboard, slot),
+		    sizeof(struct scoreboard_entry));
 }
 
 /* Begin the next generation; returns where the file was cut in the last. */
@@ -271,11 +272,11 @@ take_note(void)
 		if (atomic_compare_exchange_weak(&guard.shared->cut, &note,
 			(note | NOTHING_CUT) + (UINT64_C(1) << OFFSET_BITS)))
 			return (size_t)(note & NOTHING_CUT);
-	return STORE_SNAPSHOT_UNCUT;
+	return COUNTERS_SNAPSHOT_UNCUT;
 }
 
 uint64_t
-store_guard_mark(void)
+counters_guard_mark(void)
 {
 	uint64_t note;
 	struct stat status;
@@ -296,29 +297,30 @@ store_guard_mark(void)
  * which bytes were zeroed.
  */
 static void
-restore(struct store *store)
+restore(struct counters *counters)
 {
 	struct shared *shared = guard.shared;
-	struct store *next = &guard.snapshots[1 - shared->current];
+	struct counters *next = &guard.snapshots[1 - shared->current];
 	uint64_t generation;
 	size_t cut;
 	bool any;
 
-	atomic_store(&shared->restoring, store_guard_mark() == 0);
+	atomic_store(&shared->restoring, counters_guard_mark() == 0);
 	cut = take_note();
 	generation = generation_now();
-	any = store_snapshot_restore(store, &guard.snapshots[shared->current],
-	    shared->is_uncertain ? STORE_SNAPSHOT_UNCUT : cut);
+	any = counters_snapshot_restore(counters,
+	    &guard.snapshots[shared->current],
+	    shared->is_uncertain ? COUNTERS_SNAPSHOT_UNCUT : cut);
 	atomic_store(&shared->restoring, 0);
-	if (cut != STORE_SNAPSHOT_UNCUT)
-		report(store, CATALOG_STORE_TRUNCATED,
+	if (cut != COUNTERS_SNAPSHOT_UNCUT)
+		report(counters, REGISTRY_STORE_TRUNCATED,
 		    "counter file was truncated: its counts were put back, but "
 		    "for those of the last second; find out what truncates it");
 	else if (any)
-		report(store, CATALOG_STORE_OVERWRITTEN,
+		report(counters, REGISTRY_STORE_OVERWRITTEN,
 		    "counter file was written over: what was missing was put "
 		    "back; find out what writes to it");
-	store_snapshot_copy(next, store);
+	counters_snapshot_copy(next, counters);
 	shared->is_uncertain =
 	    mend() != 0 || atomic_load(&shared->cut) !=
 			       (generation << OFFSET_BITS | NOTHING_CUT);
@@ -329,25 +331,25 @@ restore(struct store *store)
 /* --- the master's part ---------------------------------------------------- */
 
 void
-store_guard_tick(struct store *store, int64_t now)
+counters_guard_tick(struct counters *counters, int64_t now)
 {
 	bool is_due = now >= guard.due;
 
 	mend();
-	if (is_due || store_guard_mark() == 0)
-		restore(store);
-	publish_states(store);
+	if (is_due || counters_guard_mark() == 0)
+		restore(counters);
+	publish_states(counters);
 	if (!is_due)
 		return;
 	guard.due = now + CLOCK_NS_PER_SECOND;
-	store_place_check(&guard.shared->place, store,
+	counters_place_check(&guard.shared->place, counters,
 	    &guard.snapshots[guard.shared->current]);
 }
 
 void
-store_guard_finish(struct store *store)
+counters_guard_finish(struct counters *counters)
 {
 	guard.due = 0;
-	store_guard_tick(store, clock_now());
-	store_place_close();
+	counters_guard_tick(counters, clock_now());
+	counters_place_close();
 }

@@ -9,14 +9,14 @@
 
 #include "http/request_metrics.h"
 #include "metrics/registry.h"
-#include "metrics/shm_format.h"
-#include "metrics/shm_guard.h"
-#include "metrics/shm_snapshot.h"
+#include "metrics/counters_format.h"
+#include "metrics/counters_guard.h"
+#include "metrics/counters_snapshot.h"
 #include "http/router.h"
 
 enum { SECOND = 1000000000 };
 
-static struct store_catalog *catalog;
+static struct registry *registry;
 static char path[PATH_MAX];
 static int fallocate_error;
 static bool fallocate_lies;
@@ -44,9 +44,9 @@ set_up(void **state)
 }
 
 static size_t
-key(struct store *store, unsigned code)
+key(struct counters *counters, unsigned code)
 {
-	return store_key_cell(store, ENDPOINT_OTHER, METHOD_GET, code);
+	return counters_key_cell(counters, ENDPOINT_OTHER, METHOD_GET, code);
 }
 
 /* Keys enough that some share a place to begin the search at. */
@@ -60,40 +60,43 @@ expected(unsigned code)
 }
 
 static void
-count(struct store *store, unsigned slot, size_t cell, uint64_t by)
+count(struct counters *counters, unsigned slot, size_t cell, uint64_t by)
 {
-	store_add(store_cells(store, slot), cell, by);
+	counters_add(counters_values(counters, slot), cell, by);
 }
 
-static struct store
+static struct counters
 open_store(void)
 {
-	struct store store;
+	struct counters counters;
 
-	assert_int_equal(store_open(&store, path, catalog, 2), 0);
+	assert_int_equal(counters_open(&counters, path, registry, 2), 0);
 	for (unsigned code = 200; code < 200 + CODES; code++)
-		count(&store, code % store.slot_count, key(&store, code),
-		    expected(code));
-	for (unsigned slot = 0; slot < store.slot_count; slot++)
-		count(&store, slot, CATALOG_STARTS, 100 + slot);
-	return store;
+		count(&counters, code % counters.slot_count,
+		    key(&counters, code), expected(code));
+	for (unsigned slot = 0; slot < counters.slot_count; slot++)
+		count(&counters, slot, REGISTRY_STARTS, 100 + slot);
+	return counters;
 }
 
 enum { STARTS = 5 * 100 + 10 }; /* of five slots */
 
 static void
-assert_counts(struct store *store, uint64_t more)
+assert_counts(struct counters *counters, uint64_t more)
 {
 	size_t size = 0;
-	struct store_key *keys = calloc(catalog->key_capacity, sizeof(*keys));
+	struct counters_key *keys =
+	    calloc(registry->key_capacity, sizeof(*keys));
 
 	assert_non_null(keys);
-	assert_null(store_format_judge(store->map, store->map_size));
-	assert_int_equal(store_sum(store, CATALOG_STARTS), STARTS + more);
+	assert_null(
+	    counters_format_validate(counters->map, counters->map_size));
+	assert_int_equal(
+	    counters_sum(counters, REGISTRY_STARTS), STARTS + more);
 	for (unsigned code = 200; code < 200 + CODES; code++)
-		assert_int_equal(
-		    store_sum(store, key(store, code)), expected(code) + more);
-	size = store_list_keys(store, keys);
+		assert_int_equal(counters_sum(counters, key(counters, code)),
+		    expected(code) + more);
+	size = counters_list_keys(counters, keys);
 	for (size_t i = 1; i < size; i++)
 		assert_true(keys[i].endpoint != keys[i - 1].endpoint ||
 			    keys[i].method != keys[i - 1].method ||
@@ -104,144 +107,145 @@ assert_counts(struct store *store, uint64_t more)
 /* --- what is put back ------------------------------------------------------
  */
 
-static struct store
-snapshot_of(const struct store *store)
+static struct counters
+snapshot_of(const struct counters *counters)
 {
-	struct store copy;
+	struct counters copy;
 
-	assert_int_equal(store_snapshot_new(&copy, store), 0);
-	store_snapshot_copy(&copy, store);
+	assert_int_equal(counters_snapshot_new(&copy, counters), 0);
+	counters_snapshot_copy(&copy, counters);
 	return copy;
 }
 
 static void
-cut(const struct store *store, size_t at)
+cut(const struct counters *counters, size_t at)
 {
-	assert_int_equal(ftruncate(store->fd, (off_t)at), 0);
-	assert_int_equal(ftruncate(store->fd, (off_t)store->map_size), 0);
+	assert_int_equal(ftruncate(counters->fd, (off_t)at), 0);
+	assert_int_equal(ftruncate(counters->fd, (off_t)counters->map_size), 0);
 }
 
 static void
-close_both(struct store *store, struct store *copy)
+close_both(struct counters *counters, struct counters *copy)
 {
-	store_snapshot_free(copy);
-	store_close(store);
+	counters_snapshot_free(copy);
+	counters_close(counters);
 }
 
 static void
 nothing_is_put_back_where_nothing_is_missing(void **state)
 {
-	struct store store = open_store();
-	struct store copy = snapshot_of(&store);
+	struct counters counters = open_store();
+	struct counters copy = snapshot_of(&counters);
 
 	(void)state;
-	assert_false(
-	    store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT));
-	count(&store, STORE_WORKER, CATALOG_STARTS, 1);
-	assert_false(
-	    store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT));
-	assert_int_equal(store_sum(&store, CATALOG_STARTS), STARTS + 1);
-	close_both(&store, &copy);
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 1);
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), STARTS + 1);
+	close_both(&counters, &copy);
 }
 
 static void
 a_file_cut_anywhere_has_all_its_counts_again(void **state)
 {
-	struct store store = open_store();
-	struct store copy = snapshot_of(&store);
+	struct counters counters = open_store();
+	struct counters copy = snapshot_of(&counters);
 
 	(void)state;
-	for (size_t at = 0; at < store.map_size; at += at < 4096 ? 61 : 509) {
-		struct store_header *header = store.map;
+	for (size_t at = 0; at < counters.map_size;
+	     at += at < 4096 ? 61 : 509) {
+		struct counters_header *header = counters.map;
 
-		cut(&store, at);
-		store_snapshot_restore(&store, &copy, at);
-		assert_counts(&store, 0);
-		assert_true(store_format_matches(header, catalog));
+		cut(&counters, at);
+		counters_snapshot_restore(&counters, &copy, at);
+		assert_counts(&counters, 0);
+		assert_true(counters_format_matches(header, registry));
 		/* The next cut starts from what was put back. */
-		store_snapshot_copy(&copy, &store);
+		counters_snapshot_copy(&copy, &counters);
 	}
-	close_both(&store, &copy);
+	close_both(&counters, &copy);
 }
 
 /* Workers count on in another order, so that keys get other places. */
 static void
 what_was_counted_after_the_cut_is_added_to_what_was_before(void **state)
 {
-	struct store store = open_store();
-	struct store copy = snapshot_of(&store);
+	struct counters counters = open_store();
+	struct counters copy = snapshot_of(&counters);
 
 	(void)state;
-	cut(&store, 0);
+	cut(&counters, 0);
 	for (unsigned code = 200 + CODES; code-- > 200;)
-		count(&store, STORE_WORKER, key(&store, code), 3);
-	count(&store, STORE_WORKER, CATALOG_STARTS, 3);
-	assert_true(store_snapshot_restore(&store, &copy, 0));
-	assert_counts(&store, 3);
-	close_both(&store, &copy);
+		count(&counters, SLOT_WORKER, key(&counters, code), 3);
+	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 3);
+	assert_true(counters_snapshot_restore(&counters, &copy, 0));
+	assert_counts(&counters, 3);
+	close_both(&counters, &copy);
 }
 
 static void
 what_is_put_back_twice_is_counted_once_where_the_cut_is_not_known(void **state)
 {
-	struct store store = open_store();
-	struct store copy = snapshot_of(&store);
+	struct counters counters = open_store();
+	struct counters copy = snapshot_of(&counters);
 
 	(void)state;
-	cut(&store, 0);
-	assert_true(
-	    store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT));
-	assert_counts(&store, 0);
-	assert_false(
-	    store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT));
-	assert_counts(&store, 0);
-	close_both(&store, &copy);
+	cut(&counters, 0);
+	assert_true(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_counts(&counters, 0);
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_counts(&counters, 0);
+	close_both(&counters, &copy);
 }
 
 static void
 a_file_that_was_written_over_is_raised_to_its_counts(void **state)
 {
-	struct store store = open_store();
-	struct store older = snapshot_of(&store);
-	struct store copy;
+	struct counters counters = open_store();
+	struct counters older = snapshot_of(&counters);
+	struct counters copy;
 
 	(void)state;
 	for (unsigned code = 200; code < 200 + CODES; code++)
-		count(&store, STORE_MASTER, key(&store, code), 5);
-	count(&store, STORE_MASTER, CATALOG_STARTS, 5);
-	copy = snapshot_of(&store);
+		count(&counters, SLOT_MASTER, key(&counters, code), 5);
+	count(&counters, SLOT_MASTER, REGISTRY_STARTS, 5);
+	copy = snapshot_of(&counters);
 	/* As `cp older counters` does, which cuts the file first. */
-	cut(&store, 0);
-	memcpy(store.map, older.map, store.map_size);
-	assert_true(store_snapshot_restore(&store, &copy, 0));
-	assert_counts(&store, 5);
-	memset(store.map, 0xa5, store.map_size / 2);
-	store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT);
-	assert_null(store_format_judge(store.map, store.map_size));
-	store_snapshot_free(&older);
-	close_both(&store, &copy);
+	cut(&counters, 0);
+	memcpy(counters.map, older.map, counters.map_size);
+	assert_true(counters_snapshot_restore(&counters, &copy, 0));
+	assert_counts(&counters, 5);
+	memset(counters.map, 0xa5, counters.map_size / 2);
+	counters_snapshot_restore(&counters, &copy, COUNTERS_SNAPSHOT_UNCUT);
+	assert_null(counters_format_validate(counters.map, counters.map_size));
+	counters_snapshot_free(&older);
+	close_both(&counters, &copy);
 }
 
 static void
 a_position_that_went_back_is_not_raised(void **state)
 {
-	struct store store = open_store();
-	struct store copy;
+	struct counters counters = open_store();
+	struct counters copy;
 
 	(void)state;
-	count(&store, STORE_OBSERVER, CATALOG_GATEWAY_LOG, 5000);
-	copy = snapshot_of(&store);
-	store_cells(&store, STORE_OBSERVER)[CATALOG_GATEWAY_LOG] = 100;
-	assert_false(
-	    store_snapshot_restore(&store, &copy, STORE_SNAPSHOT_UNCUT));
-	assert_int_equal(store_sum(&store, CATALOG_GATEWAY_LOG), 100);
+	count(&counters, SLOT_METRICS, REGISTRY_GATEWAY_LOG, 5000);
+	copy = snapshot_of(&counters);
+	counters_values(&counters, SLOT_METRICS)[REGISTRY_GATEWAY_LOG] = 100;
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_int_equal(counters_sum(&counters, REGISTRY_GATEWAY_LOG), 100);
 	/* After a cut, its reader has found it again before the master looks.
 	 */
-	cut(&store, 0);
-	count(&store, STORE_OBSERVER, CATALOG_GATEWAY_LOG, 5000);
-	store_snapshot_restore(&store, &copy, 0);
-	assert_int_equal(store_sum(&store, CATALOG_GATEWAY_LOG), 5000);
-	close_both(&store, &copy);
+	cut(&counters, 0);
+	count(&counters, SLOT_METRICS, REGISTRY_GATEWAY_LOG, 5000);
+	counters_snapshot_restore(&counters, &copy, 0);
+	assert_int_equal(counters_sum(&counters, REGISTRY_GATEWAY_LOG), 5000);
+	close_both(&counters, &copy);
 }
 
 /* --- processes -------------------------------------------------------------
@@ -249,7 +253,7 @@ a_position_that_went_back_is_not_raised(void **state)
 
 /* In a process of its own, since the guard is one a process. */
 struct scene {
-	int (*play)(struct store *store);
+	int (*play)(struct counters *counters);
 };
 
 /* Exit status of a failed check: its line, so that a failure names it. */
@@ -266,19 +270,19 @@ static int
 guarded(void *argument)
 {
 	const struct scene *scene = argument;
-	struct store store;
+	struct counters counters;
 
-	if (store_open(&store, path, catalog, 2) != 0 ||
-	    store_guard_install(&store, path) != 0)
+	if (counters_open(&counters, path, registry, 2) != 0 ||
+	    counters_guard_install(&counters, path) != 0)
 		return 99;
-	count(&store, STORE_WORKER, CATALOG_STARTS, 7);
-	store_guard_tick(&store, 0);
-	return scene->play(&store);
+	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 7);
+	counters_guard_tick(&counters, 0);
+	return scene->play(&counters);
 }
 
 /* What it said, where it ended with this status. */
 static const char *
-play(int (*scene)(struct store *), int status)
+play(int (*scene)(struct counters *), int status)
 {
 	struct scene argument = {scene};
 	const char *said;
@@ -293,25 +297,30 @@ play(int (*scene)(struct store *), int status)
 }
 
 static int
-count_through_truncation(struct store *store)
+count_through_truncation(struct counters *counters)
 {
-	uint64_t mark = store_guard_mark();
+	uint64_t mark = counters_guard_mark();
 
 	CHECK(mark != 0);
-	store_state(store, STORE_WORKER)->pid = 4711;
+	scoreboard_entry(&counters->scoreboard, SLOT_WORKER)->pid = 4711;
 	for (int i = 1; i <= 3; i++) {
 		CHECK(truncate(path, i == 3 ? 5000 : 0) == 0);
-		CHECK(store_guard_mark() == 0);
-		count(store, STORE_WORKER, CATALOG_STARTS, 1);
-		CHECK(store_guard_mark() == 0);
-		store_guard_tick(store, 1);
-		CHECK(store_guard_mark() != 0 && store_guard_mark() != mark);
-		CHECK(store_sum(store, CATALOG_STARTS) == 7u + (unsigned)i);
-		CHECK(store_sum(store, CATALOG_STORE_TRUNCATED) == (unsigned)i);
-		mark = store_guard_mark();
+		CHECK(counters_guard_mark() == 0);
+		count(counters, SLOT_WORKER, REGISTRY_STARTS, 1);
+		CHECK(counters_guard_mark() == 0);
+		counters_guard_tick(counters, 1);
+		CHECK(counters_guard_mark() != 0 &&
+		      counters_guard_mark() != mark);
+		CHECK(counters_sum(counters, REGISTRY_STARTS) ==
+		      7u + (unsigned)i);
+		CHECK(counters_sum(counters, REGISTRY_STORE_TRUNCATED) ==
+		      (unsigned)i);
+		mark = counters_guard_mark();
 	}
-	CHECK(store_state(store, STORE_WORKER)->pid == 4711);
-	CHECK(store_format_judge(store->map, store->map_size) == NULL);
+	CHECK(
+	    scoreboard_entry(&counters->scoreboard, SLOT_WORKER)->pid == 4711);
+	CHECK(counters_format_validate(counters->map, counters->map_size) ==
+	      NULL);
 	return 0;
 }
 
@@ -323,11 +332,11 @@ a_process_counts_on_through_a_truncation(void **state)
 }
 
 static int
-count_on_a_full_disk(struct store *store)
+count_on_a_full_disk(struct counters *counters)
 {
 	fallocate_error = ENOSPC;
 	CHECK(truncate(path, 0) == 0);
-	count(store, STORE_WORKER, CATALOG_STARTS, 1);
+	count(counters, SLOT_WORKER, REGISTRY_STARTS, 1);
 	return 0;
 }
 
@@ -340,11 +349,11 @@ a_truncation_on_a_full_disk_ends_the_process_with_the_reason(void **state)
 }
 
 static int
-count_on_a_disk_that_lies(struct store *store)
+count_on_a_disk_that_lies(struct counters *counters)
 {
 	fallocate_lies = true;
 	CHECK(truncate(path, 0) == 0);
-	count(store, STORE_WORKER, CATALOG_STARTS, 1);
+	count(counters, SLOT_WORKER, REGISTRY_STARTS, 1);
 	return 0;
 }
 
@@ -357,13 +366,13 @@ a_file_that_stays_short_ends_the_process_and_not_in_a_loop(void **state)
 }
 
 static int
-count_on_a_file_system_without_fallocate(struct store *store)
+count_on_a_file_system_without_fallocate(struct counters *counters)
 {
 	fallocate_error = EOPNOTSUPP;
 	CHECK(truncate(path, 0) == 0);
-	count(store, STORE_WORKER, CATALOG_STARTS, 1);
-	store_guard_tick(store, 1);
-	CHECK(store_sum(store, CATALOG_STARTS) == 8);
+	count(counters, SLOT_WORKER, REGISTRY_STARTS, 1);
+	counters_guard_tick(counters, 1);
+	CHECK(counters_sum(counters, REGISTRY_STARTS) == 8);
 	return 0;
 }
 
@@ -375,13 +384,13 @@ a_file_system_without_fallocate_does_as_well(void **state)
 }
 
 static int
-fault_elsewhere(struct store *store)
+fault_elsewhere(struct counters *counters)
 {
 	const char *other = support_path("other");
 	int fd = open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
-	(void)store;
+	(void)counters;
 	CHECK(map != MAP_FAILED);
 	return *(volatile char *)map;
 }
@@ -395,23 +404,23 @@ a_bus_error_elsewhere_ends_the_process(void **state)
 }
 
 static int
-save_at_the_end(struct store *store)
+save_at_the_end(struct counters *counters)
 {
-	struct store again;
+	struct counters again;
 	bool alive;
 
 	CHECK(unlink(path) == 0);
-	store_guard_tick(store, 2 * (int64_t)SECOND);
-	CHECK(store_sum(store, CATALOG_STORE_DELETED) == 1);
-	CHECK(store_read(&again, path, catalog, &alive) == 0 && alive);
-	CHECK(store_sum(&again, CATALOG_STARTS) == 7);
-	store_close(&again);
-	count(store, STORE_WORKER, CATALOG_STARTS, 1);
-	store_guard_finish(store);
-	store_close(store);
-	CHECK(store_read(&again, path, catalog, &alive) == 0 && !alive);
-	CHECK(store_sum(&again, CATALOG_STARTS) == 8);
-	CHECK(store_sum(&again, CATALOG_STORE_DELETED) == 1);
+	counters_guard_tick(counters, 2 * (int64_t)SECOND);
+	CHECK(counters_sum(counters, REGISTRY_STORE_DELETED) == 1);
+	CHECK(counters_read(&again, path, registry, &alive) == 0 && alive);
+	CHECK(counters_sum(&again, REGISTRY_STARTS) == 7);
+	counters_close(&again);
+	count(counters, SLOT_WORKER, REGISTRY_STARTS, 1);
+	counters_guard_finish(counters);
+	counters_close(counters);
+	CHECK(counters_read(&again, path, registry, &alive) == 0 && !alive);
+	CHECK(counters_sum(&again, REGISTRY_STARTS) == 8);
+	CHECK(counters_sum(&again, REGISTRY_STORE_DELETED) == 1);
 	return 0;
 }
 
@@ -424,25 +433,25 @@ the_last_counts_of_a_deleted_file_are_saved_at_the_end(void **state)
 
 /* The master dies and another process of the pool takes its part. */
 static int
-take_over(struct store *store)
+take_over(struct counters *counters)
 {
 	pid_t master = fork();
 	int status;
 
 	if (master == 0) {
 		unlink(path);
-		store_guard_tick(store, 2 * (int64_t)SECOND);
-		store_guard_tick(store, 4 * (int64_t)SECOND);
+		counters_guard_tick(counters, 2 * (int64_t)SECOND);
+		counters_guard_tick(counters, 4 * (int64_t)SECOND);
 		if (truncate(path, 0) != 0) /* the copy */
 			_exit(1);
-		_exit(ftruncate(store->fd, 0) == 0 ? 0 : 1);
+		_exit(ftruncate(counters->fd, 0) == 0 ? 0 : 1);
 	}
 	CHECK(waitpid(master, &status, 0) == master && status == 0);
-	store_guard_tick(store, 6 * (int64_t)SECOND);
-	CHECK(store_sum(store, CATALOG_STARTS) == 7);
-	CHECK(store_sum(store, CATALOG_STORE_TRUNCATED) == 1);
-	CHECK(store_sum(store, CATALOG_STORE_DELETED) == 1);
-	CHECK(store_sum(store, CATALOG_STORE_REPLACED) == 0);
+	counters_guard_tick(counters, 6 * (int64_t)SECOND);
+	CHECK(counters_sum(counters, REGISTRY_STARTS) == 7);
+	CHECK(counters_sum(counters, REGISTRY_STORE_TRUNCATED) == 1);
+	CHECK(counters_sum(counters, REGISTRY_STORE_DELETED) == 1);
+	CHECK(counters_sum(counters, REGISTRY_STORE_REPLACED) == 0);
 	return 0;
 }
 
@@ -464,26 +473,26 @@ static int
 read_and_hold(void *argument)
 {
 	struct reader *reader = argument;
-	struct store store;
+	struct counters counters;
 	bool alive;
 
-	store_guard_exit_on_truncation();
-	if (store_read(&store, path, catalog, &alive) != 0)
+	counters_guard_exit_on_truncation();
+	if (counters_read(&counters, path, registry, &alive) != 0)
 		return 99;
 	support_hold(&reader->holder);
-	return store_sum(&store, CATALOG_STARTS) == 0 ? 98 : 97;
+	return counters_sum(&counters, REGISTRY_STARTS) == 0 ? 98 : 97;
 }
 
 static void
 a_reader_of_a_file_that_is_truncated_says_so_and_exits_with_1(void **state)
 {
 	struct reader reader;
-	struct store store = open_store();
+	struct counters counters = open_store();
 	const char *said;
 	int status;
 
 	(void)state;
-	store_close(&store);
+	counters_close(&counters);
 	support_capture();
 	support_start(&reader.holder, read_and_hold, &reader);
 	assert_int_equal(truncate(path, 0), 0);
@@ -496,14 +505,14 @@ a_reader_of_a_file_that_is_truncated_says_so_and_exits_with_1(void **state)
 static int
 open_all(void **state)
 {
-	catalog = counters_catalog();
-	return catalog ? support_open_folder(state) : -1;
+	registry = request_metrics_registry();
+	return registry ? support_open_folder(state) : -1;
 }
 
 static int
 close_all(void **state)
 {
-	catalog_free(catalog);
+	registry_free(registry);
 	return support_close_folder(state);
 }
 

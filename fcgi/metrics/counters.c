@@ -1,7 +1,7 @@
 /*
  * The counter file: how it is found, locked, made and mended. Its bytes are
- * store_format's, the counts of another version store_migration's, and adding
- * to it is in the header: it takes none of this.
+ * counters_format's, the counts of another version counters_migration's, and
+ * adding to it is in the header: it takes none of this.
  *
  * Two locks. The pool holds flock(LOCK_EX) on the file; every process of the
  * pool inherits it, so that a new pool waits until the last of an old one is
@@ -9,7 +9,7 @@
  * (F_OFD_SETLK) shared while they count; whoever replaces the file takes it
  * exclusively, so that no count goes into a file that was just replaced.
  */
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +25,8 @@
 
 #include "base/log.h"
 #include "metrics/registry.h"
-#include "metrics/shm_format.h"
-#include "metrics/shm_migration.h"
+#include "metrics/counters_format.h"
+#include "metrics/counters_migration.h"
 
 enum {
 	LOCK_WAIT = 100,  /* times 10 ms */
@@ -34,34 +34,35 @@ enum {
 };
 
 size_t
-store_key_cell(
-    struct store *store, unsigned endpoint, unsigned method, unsigned code)
+counters_key_cell(struct counters *counters, unsigned endpoint, unsigned method,
+    unsigned code)
 {
-	const struct store_catalog *catalog = store->catalog;
-	uint64_t key = store_format_pack_key(endpoint, method, code);
-	size_t mask = catalog->key_capacity - 1;
+	const struct registry *registry = counters->registry;
+	uint64_t key = counters_format_pack_key(endpoint, method, code);
+	size_t mask = registry->key_capacity - 1;
 	size_t at = (size_t)((key >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask;
 
 	for (size_t step = 0; step <= mask; step++, at = (at + 1) & mask) {
 		uint64_t found = atomic_load_explicit(
-		    &store->keys[at], memory_order_relaxed);
+		    &counters->keys[at], memory_order_relaxed);
 
 		if (found == 0 && atomic_compare_exchange_strong(
-				      &store->keys[at], &found, key))
+				      &counters->keys[at], &found, key))
 			found = key;
 		if (found == key)
-			return catalog->fixed_count + at;
+			return registry->fixed_count + at;
 	}
 	/* Full. This key is made with the file, so this ends. */
-	return store_key_cell(store, (unsigned)catalog->endpoint_count - 1,
-	    (unsigned)catalog->method_count - 1, 0);
+	return counters_key_cell(counters,
+	    (unsigned)registry->endpoint_count - 1,
+	    (unsigned)registry->method_count - 1, 0);
 }
 
 static int
 compare_keys(const void *a, const void *b)
 {
-	const struct store_key *x = a;
-	const struct store_key *y = b;
+	const struct counters_key *x = a;
+	const struct counters_key *y = b;
 
 	if (x->endpoint != y->endpoint)
 		return x->endpoint < y->endpoint ? -1 : 1;
@@ -71,59 +72,63 @@ compare_keys(const void *a, const void *b)
 }
 
 size_t
-store_list_keys(const struct store *store, struct store_key *keys)
+counters_list_keys(const struct counters *counters, struct counters_key *keys)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < store->catalog->key_capacity; i++) {
-		uint64_t key =
-		    atomic_load_explicit(&store->keys[i], memory_order_relaxed);
+	for (size_t i = 0; i < counters->registry->key_capacity; i++) {
+		uint64_t key = atomic_load_explicit(
+		    &counters->keys[i], memory_order_relaxed);
 
-		if (key != 0 && store_format_key_is_sound(key, store->catalog))
-			keys[count++] = store_format_unpack_key(
-			    key, store->catalog->fixed_count + i);
+		if (key != 0 &&
+		    counters_format_key_is_sound(key, counters->registry))
+			keys[count++] = counters_format_unpack_key(
+			    key, counters->registry->fixed_count + i);
 	}
 	qsort(keys, count, sizeof(*keys), compare_keys);
 	return count;
 }
 
 uint64_t
-store_sum(const struct store *store, size_t cell)
+counters_sum(const struct counters *counters, size_t cell)
 {
 	uint64_t sum = 0;
 
-	for (unsigned slot = 0; slot < store->slot_count; slot++)
-		sum += atomic_load_explicit(
-		    &store_cells(store, slot)[cell], memory_order_relaxed);
+	for (unsigned slot = 0; slot < counters->slot_count; slot++)
+		sum +=
+		    atomic_load_explicit(&counters_values(counters, slot)[cell],
+			memory_order_relaxed);
 	return sum;
 }
 
 /* --- making and mapping ------------------------------------------------ */
 
-/* Map an open file whose bytes are sound; fills in store but its catalog. */
+/* Map an open file whose bytes are sound; fills in store but its registry. */
 static int
-map_file(struct store *store, int fd, int protection)
+map_file(struct counters *counters, int fd, int protection)
 {
 	struct stat status;
-	struct store_header *header;
-	struct store_layout layout;
+	struct counters_header *header;
+	struct counters_layout layout;
 
 	if (fstat(fd, &status) < 0)
 		return -errno;
-	store->map_size = (size_t)status.st_size;
-	store->map = mmap(NULL, store->map_size, protection, MAP_SHARED, fd, 0);
-	if (store->map == MAP_FAILED)
+	counters->map_size = (size_t)status.st_size;
+	counters->map =
+	    mmap(NULL, counters->map_size, protection, MAP_SHARED, fd, 0);
+	if (counters->map == MAP_FAILED)
 		return -errno;
-	header = store->map;
-	layout = store_format_layout(header);
-	store->fd = fd;
-	store->keys = (_Atomic uint64_t *)((char *)store->map + layout.keys);
-	store->slots = (char *)store->map + layout.slots;
-	store->slot_size = layout.slot_size;
-	store->states = store->slots;
-	store->state_stride = store->slot_size;
-	store->state_size = header->state_size;
-	store->slot_count = header->slot_count;
+	header = counters->map;
+	layout = counters_format_layout(header);
+	counters->fd = fd;
+	counters->keys =
+	    (_Atomic uint64_t *)((char *)counters->map + layout.keys);
+	counters->slots = (char *)counters->map + layout.slots;
+	counters->slot_size = layout.slot_size;
+	counters->scoreboard.entries = counters->slots;
+	counters->scoreboard.stride = counters->slot_size;
+	counters->state_size = header->state_size;
+	counters->slot_count = header->slot_count;
 	return 0;
 }
 
@@ -132,7 +137,7 @@ map_file(struct store *store, int fd, int protection)
  * of path itself, so nobody else is doing the same.
  */
 static int
-make_fresh(struct store *store, const char *path, unsigned slot_count,
+make_fresh(struct counters *counters, const char *path, unsigned slot_count,
     char *new_path, size_t new_path_size)
 {
 	int fd;
@@ -146,32 +151,33 @@ make_fresh(struct store *store, const char *path, unsigned slot_count,
 	fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return -errno;
-	error = store_format_write(fd, store->catalog, slot_count);
+	error = counters_format_write(fd, counters->registry, slot_count);
 	if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
 		error = -errno;
 	if (!error)
-		error = map_file(store, fd, PROT_READ | PROT_WRITE);
+		error = map_file(counters, fd, PROT_READ | PROT_WRITE);
 	if (error) {
 		unlink(new_path);
 		close(fd);
 		return error;
 	}
-	store_key_cell(store, (unsigned)store->catalog->endpoint_count - 1,
-	    (unsigned)store->catalog->method_count - 1, 0);
+	counters_key_cell(counters,
+	    (unsigned)counters->registry->endpoint_count - 1,
+	    (unsigned)counters->registry->method_count - 1, 0);
 	return 0;
 }
 
 /* Put path.new where path is. */
 static int
-publish(struct store *store, const char *path, const char *new_path)
+publish(struct counters *counters, const char *path, const char *new_path)
 {
-	if (msync(store->map, store->map_size, MS_SYNC) == 0 &&
+	if (msync(counters->map, counters->map_size, MS_SYNC) == 0 &&
 	    rename(new_path, path) == 0)
 		return 0;
 	int error = -errno;
 
 	unlink(new_path);
-	store_close(store);
+	counters_close(counters);
 	return error;
 }
 
@@ -312,8 +318,8 @@ quarantine(const char *path, const char *problem)
 
 /* Replace the file at path by a fresh one, with the counts of old if given. */
 static int
-replace(struct store *store, const char *path, int fd, unsigned slot_count,
-    const struct store *old)
+replace(struct counters *counters, const char *path, int fd,
+    unsigned slot_count, const struct counters *old)
 {
 	char new_path[PATH_MAX];
 	int error = lock_layout(fd, F_WRLCK, path);
@@ -321,16 +327,16 @@ replace(struct store *store, const char *path, int fd, unsigned slot_count,
 
 	if (!error)
 		error = make_fresh(
-		    store, path, slot_count, new_path, sizeof(new_path));
+		    counters, path, slot_count, new_path, sizeof(new_path));
 	if (error)
 		return error;
 	if (old) {
 		char previous[PATH_MAX];
 
-		dropped = store_migration_carry_over(store, old);
+		dropped = counters_migration_carry_over(counters, old);
 		if (dropped < 0) {
 			unlink(new_path);
-			store_close(store);
+			counters_close(counters);
 			return (int)dropped;
 		}
 		/* For a rollback, and for what could not be carried over. */
@@ -344,24 +350,25 @@ replace(struct store *store, const char *path, int fd, unsigned slot_count,
 		    LOG_NUMBER("series_dropped", dropped),
 		    LOG_STRING("previous", previous));
 	}
-	return publish(store, path, new_path);
+	return publish(counters, path, new_path);
 }
 
 /* Take over what another version, or a pool with fewer workers, wrote. */
 static int
-migrate(struct store *store, const char *path, int fd, unsigned slot_count)
+migrate(
+    struct counters *counters, const char *path, int fd, unsigned slot_count)
 {
-	struct store_names names;
-	struct store old = {0};
+	struct counters_names names;
+	struct counters old = {0};
 	int error = map_file(&old, fd, PROT_READ);
 
 	if (error)
 		return error;
-	error = store_format_read_names(&names, old.map);
+	error = counters_format_read_names(&names, old.map);
 	if (!error) {
-		old.catalog = &names.catalog;
-		error = replace(store, path, fd, slot_count, &old);
-		store_format_free_names(&names);
+		old.registry = &names.registry;
+		error = replace(counters, path, fd, slot_count, &old);
+		counters_format_free_names(&names);
 	}
 	munmap(old.map, old.map_size);
 	return error;
@@ -369,7 +376,7 @@ migrate(struct store *store, const char *path, int fd, unsigned slot_count)
 
 /* Read a whole file to judge it; nothing maps bytes that are not sound. */
 static const char *
-judge_file(int fd)
+validate_file(int fd)
 {
 	struct stat status;
 	const char *problem;
@@ -378,82 +385,82 @@ judge_file(int fd)
 	if (fstat(fd, &status) < 0)
 		return strerror(errno);
 	if (status.st_size == 0)
-		return store_format_judge(NULL, 0);
+		return counters_format_validate(NULL, 0);
 	bytes =
 	    mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (bytes == MAP_FAILED)
 		return strerror(errno);
-	problem = store_format_judge(bytes, (size_t)status.st_size);
+	problem = counters_format_validate(bytes, (size_t)status.st_size);
 	munmap(bytes, (size_t)status.st_size);
 	return problem;
 }
 
 /* Make the locked, current file at path ours: as it is, mended or replaced. */
 static int
-adopt(struct store *store, const char *path, int fd, bool is_new,
+adopt(struct counters *counters, const char *path, int fd, bool is_new,
     unsigned slot_count)
 {
-	const char *problem = is_new ? NULL : judge_file(fd);
+	const char *problem = is_new ? NULL : validate_file(fd);
 	int error;
 
 	if (is_new)
-		return replace(store, path, fd, slot_count, NULL);
+		return replace(counters, path, fd, slot_count, NULL);
 	if (problem) {
 		error = quarantine(path, problem);
 		if (!error)
-			error = replace(store, path, fd, slot_count, NULL);
+			error = replace(counters, path, fd, slot_count, NULL);
 		if (!error)
-			store_add(store_cells(store, STORE_MASTER),
-			    CATALOG_STORE_RECOVERIES, 1);
+			counters_add(counters_values(counters, SLOT_MASTER),
+			    REGISTRY_STORE_RECOVERIES, 1);
 		return error;
 	}
-	error = map_file(store, fd, PROT_READ | PROT_WRITE);
+	error = map_file(counters, fd, PROT_READ | PROT_WRITE);
 	if (error)
 		return error;
-	if (store_format_matches(store->map, store->catalog) &&
-	    store->slot_count >= slot_count)
+	if (counters_format_matches(counters->map, counters->registry) &&
+	    counters->slot_count >= slot_count)
 		return 0;
-	if (store->slot_count > slot_count)
-		slot_count = store->slot_count;
-	munmap(store->map, store->map_size);
-	store->fd = -1; /* the caller's, until a new file takes its place */
-	return migrate(store, path, fd, slot_count);
+	if (counters->slot_count > slot_count)
+		slot_count = counters->slot_count;
+	munmap(counters->map, counters->map_size);
+	counters->fd = -1; /* the caller's, until a new file takes its place */
+	return migrate(counters, path, fd, slot_count);
 }
 
 int
-store_open(struct store *store, const char *path,
-    const struct store_catalog *catalog, unsigned workers)
+counters_open(struct counters *counters, const char *path,
+    const struct registry *registry, unsigned workers)
 {
 	bool is_new;
 	int fd = open_locked(path, &is_new);
 	int error;
 
-	*store = (struct store){.catalog = catalog, .fd = -1};
+	*counters = (struct counters){.registry = registry, .fd = -1};
 	if (fd < 0)
 		return fail(fd, path);
-	error = adopt(store, path, fd, is_new, STORE_WORKER + workers);
+	error = adopt(counters, path, fd, is_new, SLOT_WORKER + workers);
 	if (error && is_new)
 		unlink(path);
-	if (store->fd != fd) /* replaced, or failed */
+	if (counters->fd != fd) /* replaced, or failed */
 		close(fd);
 	if (error)
 		return fail(error, path);
-	store->is_owner = true;
-	for (unsigned slot = 0; slot < store->slot_count; slot++)
-		memset((void *)store_state(store, slot), 0,
-		    sizeof(struct store_state));
+	counters->is_owner = true;
+	for (unsigned slot = 0; slot < counters->slot_count; slot++)
+		memset((void *)scoreboard_entry(&counters->scoreboard, slot), 0,
+		    sizeof(struct scoreboard_entry));
 	return 0;
 }
 
 /* Nobody holds the file: be the pool for a moment, to make or mend it. */
 static int
-mend(const char *path, const struct store_catalog *catalog)
+mend(const char *path, const struct registry *registry)
 {
-	struct store store;
-	int error = store_open(&store, path, catalog, 0);
+	struct counters counters;
+	int error = counters_open(&counters, path, registry, 0);
 
 	if (!error)
-		store_close(&store);
+		counters_close(&counters);
 	return error;
 }
 
@@ -468,10 +475,10 @@ is_held(int fd)
 }
 
 int
-store_attach(
-    struct store *store, const char *path, const struct store_catalog *catalog)
+counters_attach(struct counters *counters, const char *path,
+    const struct registry *registry)
 {
-	*store = (struct store){.catalog = catalog, .fd = -1};
+	*counters = (struct counters){.registry = registry, .fd = -1};
 	for (int i = 0; i < LOCK_WAIT; i++) {
 		int fd = open_regular(path, O_RDWR);
 		int error = fd < 0 ? fd : lock_layout(fd, F_RDLCK, path);
@@ -480,13 +487,13 @@ store_attach(
 			close(fd);
 			continue;
 		}
-		if (!error && !judge_file(fd)) {
-			error = map_file(store, fd, PROT_READ | PROT_WRITE);
+		if (!error && !validate_file(fd)) {
+			error = map_file(counters, fd, PROT_READ | PROT_WRITE);
 			if (error)
 				return fail(error, path);
-			if (store_format_matches(store->map, catalog))
+			if (counters_format_matches(counters->map, registry))
 				return 0;
-			munmap(store->map, store->map_size);
+			munmap(counters->map, counters->map_size);
 			if (is_held(fd)) {
 				close(fd);
 				return fail(-ESTALE, path);
@@ -494,10 +501,10 @@ store_attach(
 		}
 		if (fd >= 0)
 			close(fd);
-		store->fd = -1;
+		counters->fd = -1;
 		if (error && error != -ENOENT)
 			return fail(error, path);
-		error = mend(path, catalog);
+		error = mend(path, registry);
 		if (error)
 			return error;
 	}
@@ -505,17 +512,17 @@ store_attach(
 }
 
 int
-store_read(struct store *store, const char *path,
-    const struct store_catalog *catalog, bool *alive)
+counters_read(struct counters *counters, const char *path,
+    const struct registry *registry, bool *alive)
 {
 	int fd = open_regular(path, O_RDONLY);
 	const char *problem;
 	int error;
 
-	*store = (struct store){.catalog = catalog, .fd = -1};
+	*counters = (struct counters){.registry = registry, .fd = -1};
 	if (fd < 0)
 		return fail(fd, path);
-	problem = judge_file(fd);
+	problem = validate_file(fd);
 	if (problem) {
 		close(fd);
 		log_text(LOG_ERROR,
@@ -525,20 +532,20 @@ store_read(struct store *store, const char *path,
 		return -EBADMSG;
 	}
 	*alive = is_held(fd);
-	error = map_file(store, fd, PROT_READ);
-	if (!error && !store_format_matches(store->map, catalog)) {
-		store_close(store);
+	error = map_file(counters, fd, PROT_READ);
+	if (!error && !counters_format_matches(counters->map, registry)) {
+		counters_close(counters);
 		return fail(-ESTALE, path);
 	}
 	return error ? fail(error, path) : 0;
 }
 
 void
-store_close(struct store *store)
+counters_close(struct counters *counters)
 {
-	if (store->fd < 0)
+	if (counters->fd < 0)
 		return;
-	munmap(store->map, store->map_size);
-	close(store->fd);
-	store->fd = -1;
+	munmap(counters->map, counters->map_size);
+	close(counters->fd);
+	counters->fd = -1;
 }

@@ -2,7 +2,7 @@
  * Counts of another version: each series finds its cell by its name, each key
  * by the names of its endpoint and method.
  */
-#include "metrics/shm_migration.h"
+#include "metrics/counters_migration.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,16 +24,16 @@ compare_names(const void *a, const void *b)
 }
 
 static struct index_entry *
-index_names(const struct store_catalog *catalog)
+index_names(const struct registry *registry)
 {
 	struct index_entry *index =
-	    calloc(catalog->fixed_count + 1, sizeof(*index));
+	    calloc(registry->fixed_count + 1, sizeof(*index));
 
 	if (!index)
 		return NULL;
-	for (size_t i = 0; i < catalog->fixed_count; i++)
-		index[i] = (struct index_entry){catalog->fixed[i], i};
-	qsort(index, catalog->fixed_count, sizeof(*index), compare_names);
+	for (size_t i = 0; i < registry->fixed_count; i++)
+		index[i] = (struct index_entry){registry->fixed[i], i};
+	qsort(index, registry->fixed_count, sizeof(*index), compare_names);
 	return index;
 }
 
@@ -53,15 +53,15 @@ find_cell(const struct index_entry *index, size_t count, const char *name)
 		return (long)found->cell;
 	if (!le || !strstr(name, "_bucket{"))
 		return -1;
-	for (int i = 0; i <= CATALOG_BOUND_COUNT; i++) {
+	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
 		char near[512];
 		const struct index_entry next = {near, 0};
 
-		if (i < CATALOG_BOUND_COUNT &&
-		    strtod(catalog_bounds[i].le, NULL) < strtod(le + 4, NULL))
+		if (i < REGISTRY_BOUND_COUNT &&
+		    strtod(registry_bounds[i].le, NULL) < strtod(le + 4, NULL))
 			continue;
 		snprintf(near, sizeof(near), "%.*sle=\"%s\"}", (int)(le - name),
-		    name, catalog_bounds[i].le);
+		    name, registry_bounds[i].le);
 		found =
 		    bsearch(&next, index, count, sizeof(*index), compare_names);
 		if (found)
@@ -80,12 +80,12 @@ find_name(const char *const *names, size_t count, const char *name)
 }
 
 long
-store_migration_carry_over(struct store *new, const struct store *old)
+counters_migration_carry_over(struct counters *new, const struct counters *old)
 {
-	const struct store_catalog *from = old->catalog;
-	const struct store_catalog *to = new->catalog;
-	_Atomic uint64_t *cells = store_cells(new, STORE_MASTER);
-	struct store_key *keys = calloc(from->key_capacity, sizeof(*keys));
+	const struct registry *from = old->registry;
+	const struct registry *to = new->registry;
+	_Atomic uint64_t *cells = counters_values(new, SLOT_MASTER);
+	struct counters_key *keys = calloc(from->key_capacity, sizeof(*keys));
 	struct index_entry *index = index_names(to);
 	long dropped = 0;
 
@@ -98,21 +98,21 @@ store_migration_carry_over(struct store *new, const struct store *old)
 		long cell = find_cell(index, to->fixed_count, from->fixed[i]);
 
 		if (cell >= 0)
-			store_add(cells, (size_t)cell, store_sum(old, i));
+			counters_add(cells, (size_t)cell, counters_sum(old, i));
 		else
 			dropped++;
 	}
-	for (size_t i = store_list_keys(old, keys); i-- > 0;) {
+	for (size_t i = counters_list_keys(old, keys); i-- > 0;) {
 		long endpoint = find_name(to->endpoints, to->endpoint_count,
 		    from->endpoints[keys[i].endpoint]);
 		long method = find_name(to->methods, to->method_count,
 		    from->methods[keys[i].method]);
 
 		if (endpoint >= 0 && method >= 0)
-			store_add(cells,
-			    store_key_cell(new, (unsigned)endpoint,
+			counters_add(cells,
+			    counters_key_cell(new, (unsigned)endpoint,
 				(unsigned)method, keys[i].code),
-			    store_sum(old, keys[i].cell));
+			    counters_sum(old, keys[i].cell));
 		else
 			dropped++;
 	}

@@ -1,9 +1,9 @@
-#ifndef METRICS_STORE_GUARD_H
-#define METRICS_STORE_GUARD_H
+#ifndef METRICS_COUNTERS_GUARD_H
+#define METRICS_COUNTERS_GUARD_H
 
 #include <stdint.h>
 
-#include "metrics/shm.h"
+#include "metrics/counters.h"
 
 /*
  * What others do to the counter file while a pool counts in it: truncate it,
@@ -25,16 +25,16 @@
  * For a process that opens a counter file: from here on a file that is
  * truncated while the process uses it costs one line on stderr and exit 1.
  */
-void store_guard_exit_on_truncation(void);
+void counters_guard_exit_on_truncation(void);
 
 /*
  * For the process that opened the file for the pool, before it forks any other.
- * All children are guarded too. It also moves what store_state() returns out
- * of the file, so that no process believes a zeroed one; readers of the file
- * find what it was at the last tick. `path` is kept, not
- * copied. Returns 0, or a negative errno, logged.
+ * All children are guarded too. It also moves the scoreboard out of the file,
+ * so that no process believes a zeroed one; readers of the file find what it
+ * was at the last tick. `path` is kept, not copied. Returns 0, or a negative
+ * errno, logged.
  */
-int store_guard_install(struct store *store, const char *path);
+int counters_guard_install(struct counters *counters, const char *path);
 
 /*
  * For the master, once it has started its children and then ten times a
@@ -42,19 +42,19 @@ int store_guard_install(struct store *store, const char *path);
  * contents and at the path once a second. `now` is CLOCK_MONOTONIC in
  * nanoseconds.
  */
-void store_guard_tick(struct store *store, int64_t now);
+void counters_guard_tick(struct counters *counters, int64_t now);
 
 /*
  * For the process that closes the file at the end, after the last child ended:
  * saves the last counts of a file that was deleted.
  */
-void store_guard_finish(struct store *store);
+void counters_guard_finish(struct counters *counters);
 
 /*
  * 0 while counts are missing that the master is about to put back. Else a
  * number that changes with each truncation: sums that were read between two
  * calls with the same result are whole.
  */
-uint64_t store_guard_mark(void);
+uint64_t counters_guard_mark(void);
 
 #endif

@@ -2,7 +2,7 @@
  * The pool counts in the file that it has open, wherever that is. What is at
  * the path matters to the next start only.
  */
-#include "metrics/shm_place.h"
+#include "metrics/counters_place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,33 +21,33 @@ static struct {
 	int saved_fd; /* holds the lock of the copy at the path; -1: none */
 } watched = {.saved_fd = -1};
 
-static struct store_identity
+static struct counters_identity
 identity_of(const struct stat *status)
 {
-	return (struct store_identity){status->st_dev, status->st_ino};
+	return (struct counters_identity){status->st_dev, status->st_ino};
 }
 
 static bool
-is_same(struct store_identity a, struct store_identity b)
+is_same(struct counters_identity a, struct counters_identity b)
 {
 	return a.device == b.device && a.inode == b.inode;
 }
 
 /* What is at the path; the place as it was where that cannot be told. */
-static enum store_where
-look(const struct store_place *place)
+static enum counters_where
+look(const struct counters_place *place)
 {
 	struct stat status;
 
 	if (lstat(watched.path, &status) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? STORE_DELETED
+		return errno == ENOENT || errno == ENOTDIR ? COUNTERS_DELETED
 							   : place->where;
 	if (is_same(identity_of(&status), place->own))
-		return STORE_AT_PATH;
-	return place->where == STORE_DELETED &&
+		return COUNTERS_AT_PATH;
+	return place->where == COUNTERS_DELETED &&
 		       is_same(identity_of(&status), place->saved)
-		   ? STORE_DELETED
-		   : STORE_REPLACED;
+		   ? COUNTERS_DELETED
+		   : COUNTERS_REPLACED;
 }
 
 /* The copy's lock is no longer needed. */
@@ -80,7 +80,7 @@ write_all(int fd, const char *bytes, size_t size)
  * and put it at the path. Returns its fd or a negative errno.
  */
 static int
-write_copy(const struct store *copy, struct stat *status)
+write_copy(const struct counters *copy, struct stat *status)
 {
 	char beside[PATH_MAX];
 	int fd;
@@ -107,7 +107,7 @@ write_copy(const struct store *copy, struct stat *status)
 
 /* Save the counts where the next start looks for them. */
 static void
-save_copy(struct store_place *place, const struct store *copy)
+save_copy(struct counters_place *place, const struct counters *copy)
 {
 	struct stat status;
 	int fd = write_copy(copy, &status);
@@ -129,28 +129,28 @@ save_copy(struct store_place *place, const struct store *copy)
 
 /* Count what was done to the file, and say it. */
 static void
-report(struct store *store, enum catalog_cell cell, const char *message)
+report(struct counters *counters, enum registry_value cell, const char *message)
 {
-	store_add_shared(store_cells(store, STORE_MASTER), cell, 1);
+	counters_add_shared(counters_values(counters, SLOT_MASTER), cell, 1);
 	LOG(LOG_ERROR, message, LOG_STRING("file", watched.path));
 }
 
 static void
-report_change(const struct store_place *place, struct store *store)
+report_change(const struct counters_place *place, struct counters *counters)
 {
 	switch (place->where) {
-	case STORE_AT_PATH:
+	case COUNTERS_AT_PATH:
 		LOG(LOG_INFO, "counter file is at its path again",
 		    LOG_STRING("file", watched.path));
 		break;
-	case STORE_DELETED:
-		report(store, CATALOG_STORE_DELETED,
+	case COUNTERS_DELETED:
+		report(counters, REGISTRY_STORE_DELETED,
 		    "counter file was deleted: counting goes on, and a copy is "
 		    "saved at its path each second for the next start; find "
 		    "out what deletes it");
 		break;
-	case STORE_REPLACED:
-		report(store, CATALOG_STORE_REPLACED,
+	case COUNTERS_REPLACED:
+		report(counters, REGISTRY_STORE_REPLACED,
 		    "counter file was replaced by another: counting goes on in "
 		    "the old one, but the next start uses what is at the path "
 		    "now; to keep these counts, delete that, and a copy of "
@@ -160,35 +160,35 @@ report_change(const struct store_place *place, struct store *store)
 }
 
 void
-store_place_check(
-    struct store_place *place, struct store *store, const struct store *copy)
+counters_place_check(struct counters_place *place, struct counters *counters,
+    const struct counters *copy)
 {
-	enum store_where before = place->where;
+	enum counters_where before = place->where;
 
 	place->where = look(place);
 	if (place->where != before) {
 		place->save_error = 0;
 		unlock_copy();
-		report_change(place, store);
+		report_change(place, counters);
 	}
-	if (place->where == STORE_DELETED)
+	if (place->where == COUNTERS_DELETED)
 		save_copy(place, copy);
 }
 
 int
-store_place_open(struct store_place *place, const char *path, int fd)
+counters_place_open(struct counters_place *place, const char *path, int fd)
 {
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	watched.path = path;
-	*place = (struct store_place){.own = identity_of(&status)};
+	*place = (struct counters_place){.own = identity_of(&status)};
 	return 0;
 }
 
 void
-store_place_close(void)
+counters_place_close(void)
 {
 	unlock_copy();
 }

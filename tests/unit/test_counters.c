@@ -14,8 +14,8 @@
 
 #include "base/log.h"
 #include "metrics/registry.h"
-#include "metrics/shm.h"
-#include "metrics/shm_format.h"
+#include "metrics/counters.h"
+#include "metrics/counters_format.h"
 
 /* The file's layout, as store.c has it: what is on disk is a contract. */
 enum {
@@ -24,7 +24,7 @@ enum {
 	BYTE_ORDER_AT = 12,
 	KEY_CAPACITY_AT = 36,
 	SLOT_COUNT_AT = 40,
-	CATALOG_SIZE_AT = 44,
+	REGISTRY_SIZE_AT = 44,
 };
 
 /* --- a system that says no --------------------------------------------- */
@@ -69,7 +69,7 @@ link(const char *from, const char *to)
 
 /* --- catalogs ---------------------------------------------------------- */
 
-/* The cells that store.c itself counts in, as in catalog.h, and five more. */
+/* The cells that store.c itself counts in, as in registry.h, and five more. */
 #define PLAIN_CELLS                                                            \
 	"fcgi_webapp_starts_total", "fcgi_webapp_store_recoveries_total",      \
 	    "fcgi_webapp_store_incidents_total{kind=\"truncated\"}",           \
@@ -82,7 +82,7 @@ link(const char *from, const char *to)
 	    "fcgi_worker_exits_total{reason=\"crashed\"}",                     \
 	    "fcgi_worker_exits_total{reason=\"deadline\"}", "fcgi_load_active"
 
-enum { APPLES = CATALOG_QUEUE, PEARS, CELLS };
+enum { APPLES = REGISTRY_QUEUE, PEARS, CELLS };
 enum { HOME, SHOP, REST };
 enum { GET, OTHER };
 
@@ -91,7 +91,7 @@ static const char *const fixed[] = {
 static const char *const endpoints[] = {"home", "shop", "other"};
 static const char *const methods[] = {"GET", "other"};
 
-static const struct store_catalog catalog = {fixed, COUNT(fixed), endpoints,
+static const struct registry registry = {fixed, COUNT(fixed), endpoints,
     COUNT(endpoints), methods, COUNT(methods), 16};
 
 static char path[PATH_MAX];
@@ -104,25 +104,25 @@ set_up(void **state)
 	return support_clear(state);
 }
 
-static struct store
-open_pool(const struct store_catalog *names, unsigned workers)
+static struct counters
+open_pool(const struct registry *names, unsigned workers)
 {
-	struct store store;
+	struct counters counters;
 
-	assert_int_equal(store_open(&store, path, names, workers), 0);
-	return store;
+	assert_int_equal(counters_open(&counters, path, names, workers), 0);
+	return counters;
 }
 
 /* What a refused pool is told. */
 static const char *
 open_refused(int error)
 {
-	struct store store;
+	struct counters counters;
 	int result;
 	const char *said;
 
 	support_capture();
-	result = store_open(&store, path, &catalog, 2);
+	result = counters_open(&counters, path, &registry, 2);
 	said = support_said();
 	assert_int_equal(result, error);
 	assert_says(said, path);
@@ -130,53 +130,54 @@ open_refused(int error)
 	return said;
 }
 
-static struct store
-open_quietly(const struct store_catalog *names, unsigned workers)
+static struct counters
+open_quietly(const struct registry *names, unsigned workers)
 {
-	struct store store;
+	struct counters counters;
 
 	support_capture();
-	store = open_pool(names, workers);
+	counters = open_pool(names, workers);
 	support_said();
-	return store;
+	return counters;
 }
 
 static void
-count(struct store *store, unsigned slot, size_t cell, uint64_t by)
+count(struct counters *counters, unsigned slot, size_t cell, uint64_t by)
 {
-	store_add(store_cells(store, slot), cell, by);
+	counters_add(counters_values(counters, slot), cell, by);
 }
 
 /* A file with known counts in several slots, closed. */
 static void
 make_counts(void)
 {
-	struct store store = open_pool(&catalog, 2);
+	struct counters counters = open_pool(&registry, 2);
 
-	for (unsigned slot = 0; slot < store.slot_count; slot++) {
-		count(&store, slot, APPLES, slot + 1);
-		count(&store, slot, PEARS, 1000 * (slot + 1));
-		count(&store, slot, store_key_cell(&store, SHOP, GET, 200),
+	for (unsigned slot = 0; slot < counters.slot_count; slot++) {
+		count(&counters, slot, APPLES, slot + 1);
+		count(&counters, slot, PEARS, 1000 * (slot + 1));
+		count(&counters, slot,
+		    counters_key_cell(&counters, SHOP, GET, 200),
 		    7 * (slot + 1));
 	}
-	count(&store, STORE_WORKER, store_key_cell(&store, HOME, OTHER, 404),
-	    UINT64_C(1) << 40);
-	store_close(&store);
+	count(&counters, SLOT_WORKER,
+	    counters_key_cell(&counters, HOME, OTHER, 404), UINT64_C(1) << 40);
+	counters_close(&counters);
 }
 
 /* 1 + 2 + ... of the five slots */
 enum { SLOT_SUM = 15 };
 
 static void
-assert_counts(struct store *store)
+assert_counts(struct counters *counters)
 {
-	assert_int_equal(store_sum(store, APPLES), SLOT_SUM);
-	assert_int_equal(store_sum(store, PEARS), 1000 * SLOT_SUM);
+	assert_int_equal(counters_sum(counters, APPLES), SLOT_SUM);
+	assert_int_equal(counters_sum(counters, PEARS), 1000 * SLOT_SUM);
 	assert_int_equal(
-	    store_sum(store, store_key_cell(store, SHOP, GET, 200)),
+	    counters_sum(counters, counters_key_cell(counters, SHOP, GET, 200)),
 	    7 * SLOT_SUM);
-	assert_int_equal(
-	    store_sum(store, store_key_cell(store, HOME, OTHER, 404)),
+	assert_int_equal(counters_sum(counters,
+			     counters_key_cell(counters, HOME, OTHER, 404)),
 	    UINT64_C(1) << 40);
 }
 
@@ -185,68 +186,71 @@ assert_counts(struct store *store)
 static void
 a_fresh_file_counts_from_zero(void **state)
 {
-	struct store store = open_pool(&catalog, 3);
+	struct counters counters = open_pool(&registry, 3);
 	char name[SUPPORT_NAME];
 
 	(void)state;
-	assert_int_equal(store.slot_count, STORE_WORKER + 3);
-	assert_true(store.is_owner);
+	assert_int_equal(counters.slot_count, SLOT_WORKER + 3);
+	assert_true(counters.is_owner);
 	for (size_t cell = 0; cell < CELLS; cell++)
-		assert_int_equal(store_sum(&store, cell), 0);
-	store_close(&store);
+		assert_int_equal(counters_sum(&counters, cell), 0);
+	counters_close(&counters);
 	assert_int_equal(support_find("counters", name, sizeof(name)), 1);
 }
 
 static void
 a_fresh_file_is_readable_by_its_owner_and_group_only(void **state)
 {
-	struct store store = open_pool(&catalog, 1);
+	struct counters counters = open_pool(&registry, 1);
 	struct stat status;
 
 	(void)state;
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 0137, 0);
-	store_close(&store);
+	counters_close(&counters);
 }
 
 static void
 a_fresh_file_is_reserved_in_full(void **state)
 {
-	struct store store = open_pool(&catalog, 8);
+	struct counters counters = open_pool(&registry, 8);
 	struct stat status;
 
 	(void)state;
 	assert_int_equal(stat(path, &status), 0);
-	assert_int_equal(status.st_size, store.map_size);
+	assert_int_equal(status.st_size, counters.map_size);
 	assert_true(status.st_blocks * 512 >= status.st_size);
-	store_close(&store);
+	counters_close(&counters);
 }
 
 static void
 a_value_is_the_sum_over_all_slots(void **state)
 {
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
-	store = open_pool(&catalog, 2);
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 2);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
 slots_begin_on_cache_lines_of_their_own(void **state)
 {
-	struct store store = open_pool(&catalog, 4);
+	struct counters counters = open_pool(&registry, 4);
 
 	(void)state;
-	for (unsigned slot = 0; slot < store.slot_count; slot++) {
-		assert_int_equal((uintptr_t)store_state(&store, slot) % 64, 0);
-		assert_true((char *)(store_cells(&store, slot) + CELLS +
-				     catalog.key_capacity) <=
-			    (char *)store.map + store.map_size);
+	for (unsigned slot = 0; slot < counters.slot_count; slot++) {
+		assert_int_equal(
+		    (uintptr_t)scoreboard_entry(&counters.scoreboard, slot) %
+			64,
+		    0);
+		assert_true((char *)(counters_values(&counters, slot) + CELLS +
+				     registry.key_capacity) <=
+			    (char *)counters.map + counters.map_size);
 	}
-	store_close(&store);
+	counters_close(&counters);
 }
 
 static void
@@ -254,43 +258,47 @@ counts_survive_being_closed_and_opened_a_hundred_times(void **state)
 {
 	(void)state;
 	for (uint64_t i = 0; i < 100; i++) {
-		struct store store = open_pool(&catalog, 2);
+		struct counters counters = open_pool(&registry, 2);
 
-		assert_int_equal(store_sum(&store, APPLES), i);
-		count(&store, STORE_WORKER + (unsigned)(i % 2), APPLES, 1);
-		store_close(&store);
+		assert_int_equal(counters_sum(&counters, APPLES), i);
+		count(&counters, SLOT_WORKER + (unsigned)(i % 2), APPLES, 1);
+		counters_close(&counters);
 	}
 }
 
 static void
 what_processes_did_is_forgotten_and_what_they_counted_is_not(void **state)
 {
-	struct store store = open_pool(&catalog, 2);
+	struct counters counters = open_pool(&registry, 2);
 
 	(void)state;
-	store_state(&store, STORE_WORKER)->pid = 4711;
-	store_state(&store, STORE_MASTER)->draining = 1;
-	store_state(&store, STORE_MASTER)->load_ticket = 1;
-	count(&store, STORE_MASTER, APPLES, 1);
-	store_close(&store);
-	store = open_pool(&catalog, 2);
-	assert_int_equal(store_state(&store, STORE_WORKER)->pid, 0);
-	assert_int_equal(store_state(&store, STORE_MASTER)->draining, 0);
-	assert_int_equal(store_state(&store, STORE_MASTER)->load_ticket, 0);
-	assert_int_equal(store_sum(&store, APPLES), 1);
-	store_close(&store);
+	scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->pid = 4711;
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->draining = 1;
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->load_ticket = 1;
+	count(&counters, SLOT_MASTER, APPLES, 1);
+	counters_close(&counters);
+	counters = open_pool(&registry, 2);
+	assert_int_equal(
+	    scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->pid, 0);
+	assert_int_equal(
+	    scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->draining, 0);
+	assert_int_equal(
+	    scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->load_ticket,
+	    0);
+	assert_int_equal(counters_sum(&counters, APPLES), 1);
+	counters_close(&counters);
 }
 
 static void
 a_file_that_another_left_half_made_is_no_obstacle(void **state)
 {
-	struct store store;
+	struct counters counters;
 	char name[SUPPORT_NAME];
 
 	(void)state;
 	support_write(support_path("counters.new"), "half", 4);
-	store = open_pool(&catalog, 2);
-	store_close(&store);
+	counters = open_pool(&registry, 2);
+	counters_close(&counters);
 	assert_int_equal(support_find(".new", name, sizeof(name)), 0);
 }
 
@@ -299,33 +307,36 @@ a_file_that_another_left_half_made_is_no_obstacle(void **state)
 static void
 a_combination_keeps_its_cell(void **state)
 {
-	struct store store = open_pool(&catalog, 1);
-	size_t cell = store_key_cell(&store, SHOP, GET, 200);
+	struct counters counters = open_pool(&registry, 1);
+	size_t cell = counters_key_cell(&counters, SHOP, GET, 200);
 
 	(void)state;
-	assert_int_equal(store_key_cell(&store, SHOP, GET, 200), cell);
-	assert_int_not_equal(store_key_cell(&store, SHOP, GET, 201), cell);
-	assert_int_not_equal(store_key_cell(&store, SHOP, OTHER, 200), cell);
-	assert_int_not_equal(store_key_cell(&store, HOME, GET, 200), cell);
-	store_close(&store);
-	store = open_pool(&catalog, 1);
-	assert_int_equal(store_key_cell(&store, SHOP, GET, 200), cell);
-	store_close(&store);
+	assert_int_equal(counters_key_cell(&counters, SHOP, GET, 200), cell);
+	assert_int_not_equal(
+	    counters_key_cell(&counters, SHOP, GET, 201), cell);
+	assert_int_not_equal(
+	    counters_key_cell(&counters, SHOP, OTHER, 200), cell);
+	assert_int_not_equal(
+	    counters_key_cell(&counters, HOME, GET, 200), cell);
+	counters_close(&counters);
+	counters = open_pool(&registry, 1);
+	assert_int_equal(counters_key_cell(&counters, SHOP, GET, 200), cell);
+	counters_close(&counters);
 }
 
 static void
 keys_are_listed_by_endpoint_method_and_code(void **state)
 {
-	struct store store = open_pool(&catalog, 1);
-	struct store_key keys[16];
+	struct counters counters = open_pool(&registry, 1);
+	struct counters_key keys[16];
 	size_t count_keys;
 
 	(void)state;
-	store_key_cell(&store, SHOP, GET, 404);
-	store_key_cell(&store, SHOP, GET, 200);
-	store_key_cell(&store, HOME, OTHER, 200);
-	store_key_cell(&store, HOME, GET, 599);
-	count_keys = store_list_keys(&store, keys);
+	counters_key_cell(&counters, SHOP, GET, 404);
+	counters_key_cell(&counters, SHOP, GET, 200);
+	counters_key_cell(&counters, HOME, OTHER, 200);
+	counters_key_cell(&counters, HOME, GET, 599);
+	count_keys = counters_list_keys(&counters, keys);
 	assert_int_equal(count_keys, 5); /* the last is the overflow */
 	assert_int_equal(keys[0].endpoint, HOME);
 	assert_int_equal(keys[0].method, GET);
@@ -333,60 +344,61 @@ keys_are_listed_by_endpoint_method_and_code(void **state)
 	assert_int_equal(keys[1].method, OTHER);
 	assert_int_equal(keys[2].code, 200);
 	assert_int_equal(keys[3].code, 404);
-	assert_int_equal(keys[3].cell, store_key_cell(&store, SHOP, GET, 404));
+	assert_int_equal(
+	    keys[3].cell, counters_key_cell(&counters, SHOP, GET, 404));
 	assert_int_equal(keys[4].code, 0);
-	store_close(&store);
+	counters_close(&counters);
 }
 
 static void
 a_full_key_table_counts_under_the_overflow_key(void **state)
 {
-	struct store store = open_pool(&catalog, 1);
-	struct store_key keys[16];
+	struct counters counters = open_pool(&registry, 1);
+	struct counters_key keys[16];
 	uint64_t sum = 0;
-	size_t overflow = store_key_cell(&store, REST, OTHER, 0);
+	size_t overflow = counters_key_cell(&counters, REST, OTHER, 0);
 
 	(void)state;
 	for (unsigned code = 200; code < 260; code++)
-		count(&store, STORE_WORKER,
-		    store_key_cell(&store, HOME, GET, code), 1);
-	assert_int_equal(store_list_keys(&store, keys), 16);
+		count(&counters, SLOT_WORKER,
+		    counters_key_cell(&counters, HOME, GET, code), 1);
+	assert_int_equal(counters_list_keys(&counters, keys), 16);
 	for (size_t i = 0; i < 16; i++)
-		sum += store_sum(&store, keys[i].cell);
+		sum += counters_sum(&counters, keys[i].cell);
 	assert_int_equal(sum, 60);
-	assert_int_equal(store_sum(&store, overflow), 60 - 15);
-	store_close(&store);
-	store = open_pool(&catalog, 1); /* and it is not taken for damage */
-	assert_int_equal(store_sum(&store, CATALOG_STORE_RECOVERIES), 0);
-	store_close(&store);
+	assert_int_equal(counters_sum(&counters, overflow), 60 - 15);
+	counters_close(&counters);
+	counters = open_pool(&registry, 1); /* and it is not taken for damage */
+	assert_int_equal(counters_sum(&counters, REGISTRY_STORE_RECOVERIES), 0);
+	counters_close(&counters);
 }
 
 /* --- two pools ---------------------------------------------------------- */
 
 struct pool {
 	struct support_holder holder;
-	const struct store_catalog *catalog;
+	const struct registry *registry;
 };
 
 static int
 hold_pool(void *argument)
 {
 	struct pool *pool = argument;
-	struct store store;
+	struct counters counters;
 
-	if (store_open(&store, path, pool->catalog, 2) != 0)
+	if (counters_open(&counters, path, pool->registry, 2) != 0)
 		return 1;
 	support_hold(&pool->holder);
-	store_close(&store);
+	counters_close(&counters);
 	return 0;
 }
 
 static void
 a_second_pool_is_refused_with_a_message_that_says_what_to_do(void **state)
 {
-	struct pool pool = {.catalog = &catalog};
+	struct pool pool = {.registry = &registry};
 	const char *said;
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
@@ -395,24 +407,24 @@ a_second_pool_is_refused_with_a_message_that_says_what_to_do(void **state)
 	assert_says(said, "another pool holds it");
 	assert_says(said, "--metrics-file");
 	assert_int_equal(support_finish(&pool.holder), 0);
-	store = open_pool(&catalog, 2);
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 2);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
 a_pool_that_was_killed_holds_nothing(void **state)
 {
-	struct pool pool = {.catalog = &catalog};
-	struct store store;
+	struct pool pool = {.registry = &registry};
+	struct counters counters;
 
 	(void)state;
 	make_counts();
 	support_start(&pool.holder, hold_pool, &pool);
 	kill(pool.holder.pid, SIGKILL);
-	store = open_pool(&catalog, 2); /* waits for it to be gone */
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 2); /* waits for it to be gone */
+	assert_counts(&counters);
+	counters_close(&counters);
 	assert_int_equal(support_finish(&pool.holder), 1000 + SIGKILL);
 }
 
@@ -421,7 +433,7 @@ a_pool_that_was_killed_holds_nothing(void **state)
 enum { PROCESSES = 8, ROUNDS = 200000 };
 
 struct counting {
-	struct store *store;
+	struct counters *counters;
 	unsigned slot;
 };
 
@@ -429,12 +441,15 @@ static int
 count_in_slot(void *argument)
 {
 	const struct counting *counting = argument;
-	_Atomic uint64_t *cells = store_cells(counting->store, counting->slot);
+	_Atomic uint64_t *cells =
+	    counters_values(counting->counters, counting->slot);
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		store_add(cells, APPLES, 1);
-		store_add(cells,
-		    store_key_cell(counting->store, SHOP, GET, 200 + i % 8), 1);
+		counters_add(cells, APPLES, 1);
+		counters_add(cells,
+		    counters_key_cell(
+			counting->counters, SHOP, GET, 200 + i % 8),
+		    1);
 	}
 	return 0;
 }
@@ -442,23 +457,24 @@ count_in_slot(void *argument)
 static void
 eight_processes_that_count_at_once_lose_nothing(void **state)
 {
-	struct store store = open_pool(&catalog, PROCESSES);
+	struct counters counters = open_pool(&registry, PROCESSES);
 	struct counting counting[PROCESSES];
 	pid_t children[PROCESSES];
 
 	(void)state;
 	for (unsigned i = 0; i < PROCESSES; i++) {
-		counting[i] = (struct counting){&store, STORE_WORKER + i};
+		counting[i] = (struct counting){&counters, SLOT_WORKER + i};
 		children[i] = support_fork(count_in_slot, &counting[i]);
 	}
 	for (unsigned i = 0; i < PROCESSES; i++)
 		assert_int_equal(support_wait(children[i]), 0);
-	assert_int_equal(store_sum(&store, APPLES), PROCESSES * ROUNDS);
+	assert_int_equal(counters_sum(&counters, APPLES), PROCESSES * ROUNDS);
 	for (unsigned code = 200; code < 208; code++)
 		assert_int_equal(
-		    store_sum(&store, store_key_cell(&store, SHOP, GET, code)),
+		    counters_sum(&counters,
+			counters_key_cell(&counters, SHOP, GET, code)),
 		    PROCESSES * ROUNDS / 8);
-	store_close(&store);
+	counters_close(&counters);
 }
 
 /* Every process enters every key, in an order of its own. */
@@ -466,11 +482,12 @@ static int
 enter_keys(void *argument)
 {
 	const struct counting *counting = argument;
-	_Atomic uint64_t *cells = store_cells(counting->store, counting->slot);
+	_Atomic uint64_t *cells =
+	    counters_values(counting->counters, counting->slot);
 
 	for (unsigned i = 0; i < 12; i++)
-		store_add(cells,
-		    store_key_cell(counting->store, HOME, OTHER,
+		counters_add(cells,
+		    counters_key_cell(counting->counters, HOME, OTHER,
 			200 + (i * 5 + counting->slot) % 12),
 		    1);
 	return 0;
@@ -481,33 +498,33 @@ processes_that_enter_the_same_keys_at_once_agree_on_the_cells(void **state)
 {
 	(void)state;
 	for (int round = 0; round < 20; round++) {
-		struct store store;
+		struct counters counters;
 		struct counting counting[PROCESSES];
 		pid_t children[PROCESSES];
-		struct store_key keys[16];
+		struct counters_key keys[16];
 
 		unlink(path);
-		store = open_pool(&catalog, PROCESSES);
+		counters = open_pool(&registry, PROCESSES);
 		for (unsigned i = 0; i < PROCESSES; i++) {
 			counting[i] =
-			    (struct counting){&store, STORE_WORKER + i};
+			    (struct counting){&counters, SLOT_WORKER + i};
 			children[i] = support_fork(enter_keys, &counting[i]);
 		}
 		for (unsigned i = 0; i < PROCESSES; i++)
 			assert_int_equal(support_wait(children[i]), 0);
-		assert_int_equal(store_list_keys(&store, keys), 12 + 1);
+		assert_int_equal(counters_list_keys(&counters, keys), 12 + 1);
 		for (unsigned code = 200; code < 212; code++)
 			assert_int_equal(
-			    store_sum(&store,
-				store_key_cell(&store, HOME, OTHER, code)),
+			    counters_sum(&counters, counters_key_cell(&counters,
+							HOME, OTHER, code)),
 			    PROCESSES);
-		store_close(&store);
+		counters_close(&counters);
 	}
 }
 
 /* Counts for ever, and after each count says so in shared memory. */
 struct progress {
-	struct store *store;
+	struct counters *counters;
 	_Atomic uint64_t *counted;
 };
 
@@ -515,10 +532,11 @@ static int
 count_until_killed(void *argument)
 {
 	const struct progress *progress = argument;
-	_Atomic uint64_t *cells = store_cells(progress->store, STORE_WORKER);
+	_Atomic uint64_t *cells =
+	    counters_values(progress->counters, SLOT_WORKER);
 
 	do {
-		store_add(cells, APPLES, 1);
+		counters_add(cells, APPLES, 1);
 	} while (++*progress->counted);
 	return 0;
 }
@@ -526,15 +544,15 @@ count_until_killed(void *argument)
 static void
 a_process_killed_while_it_counts_loses_nothing_it_counted(void **state)
 {
-	struct store store = open_pool(&catalog, 1);
+	struct counters counters = open_pool(&registry, 1);
 	_Atomic uint64_t *counted = mmap(NULL, sizeof(*counted),
 	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct progress progress = {&store, counted};
+	struct progress progress = {&counters, counted};
 
 	(void)state;
 	assert_ptr_not_equal(counted, MAP_FAILED);
 	for (int i = 0; i < 20; i++) {
-		uint64_t before = store_sum(&store, APPLES);
+		uint64_t before = counters_sum(&counters, APPLES);
 		pid_t child;
 
 		*counted = 0;
@@ -544,11 +562,11 @@ a_process_killed_while_it_counts_loses_nothing_it_counted(void **state)
 		kill(child, SIGKILL);
 		assert_int_equal(support_wait(child), 1000 + SIGKILL);
 		/* It may have died between the count and saying so. */
-		assert_in_range(
-		    store_sum(&store, APPLES) - before, *counted, *counted + 1);
+		assert_in_range(counters_sum(&counters, APPLES) - before,
+		    *counted, *counted + 1);
 	}
 	munmap(counted, sizeof(*counted));
-	store_close(&store);
+	counters_close(&counters);
 }
 
 /* --- damage ------------------------------------------------------------- */
@@ -564,16 +582,16 @@ assert_recovers(const void *bytes, size_t size, const char *problem)
 	const char *said;
 	char *moved;
 	size_t moved_size;
-	struct store store;
+	struct counters counters;
 
 	support_clear(NULL);
 	support_write(path, bytes, size);
 	support_capture();
-	store = open_pool(&catalog, 2);
+	counters = open_pool(&registry, 2);
 	said = support_said();
-	assert_int_equal(store_sum(&store, CATALOG_STORE_RECOVERIES), 1);
-	assert_int_equal(store_sum(&store, APPLES), 0);
-	store_close(&store);
+	assert_int_equal(counters_sum(&counters, REGISTRY_STORE_RECOVERIES), 1);
+	assert_int_equal(counters_sum(&counters, APPLES), 0);
+	counters_close(&counters);
 	assert_says(said, "moved aside");
 	assert_says(said, problem);
 	assert_int_equal(support_find(".damaged-", name, sizeof(name)), 1);
@@ -600,17 +618,17 @@ number_at(const char *bytes, size_t offset)
 	return value;
 }
 
-/* Where the catalog ends, and where the keys begin and end. */
+/* Where the registry ends, and where the keys begin and end. */
 static size_t
-catalog_end(const char *bytes)
+registry_end(const char *bytes)
 {
-	return HEADER_SIZE + number_at(bytes, CATALOG_SIZE_AT);
+	return HEADER_SIZE + number_at(bytes, REGISTRY_SIZE_AT);
 }
 
 static size_t
 keys_begin(const char *bytes)
 {
-	return (catalog_end(bytes) + 63) / 64 * 64;
+	return (registry_end(bytes) + 63) / 64 * 64;
 }
 
 static void
@@ -625,7 +643,7 @@ a_file_cut_at_any_byte_is_moved_aside(void **state)
 {
 	size_t size;
 	char *bytes = sound_bytes(&size);
-	size_t end = keys_begin(bytes) + catalog.key_capacity * 8;
+	size_t end = keys_begin(bytes) + registry.key_capacity * 8;
 
 	(void)state;
 	for (size_t length = 1; length < end; length++)
@@ -726,7 +744,7 @@ a_flipped_bit_anywhere_in_the_catalog_is_detected(void **state)
 	char *bytes = sound_bytes(&size);
 
 	(void)state;
-	assert_every_bit_matters(bytes, size, HEADER_SIZE, catalog_end(bytes));
+	assert_every_bit_matters(bytes, size, HEADER_SIZE, registry_end(bytes));
 	free(bytes);
 }
 
@@ -739,31 +757,31 @@ a_flipped_bit_anywhere_in_the_key_table_is_detected(void **state)
 
 	(void)state;
 	assert_every_bit_matters(
-	    bytes, size, from, from + catalog.key_capacity * 8);
+	    bytes, size, from, from + registry.key_capacity * 8);
 	free(bytes);
 }
 
 /* --- files that are sound in all but what they say ------------------------ */
 
 /*
- * Put a file with this header, catalog and keys where the file is, as large as
+ * Put a file with this header, registry and keys where the file is, as large as
  * it says that it is and with the right checksum: it must be moved aside.
  */
 static void
-assert_lie_is_found(const struct store_header *wrong, const char *text,
+assert_lie_is_found(const struct counters_header *wrong, const char *text,
     const uint64_t *keys, const char *problem)
 {
-	struct store_header header = *wrong;
-	struct store_layout layout;
+	struct counters_header header = *wrong;
+	struct counters_layout layout;
 	char *bytes;
 
-	header.catalog_size = (uint32_t)strlen(text);
-	header.checksum = store_format_checksum(&header, text);
-	layout = store_format_layout(&header);
+	header.registry_size = (uint32_t)strlen(text);
+	header.checksum = counters_format_checksum(&header, text);
+	layout = counters_format_layout(&header);
 	bytes = calloc(1, layout.file_size);
 	assert_non_null(bytes);
 	memcpy(bytes, &header, sizeof(header));
-	memcpy(bytes + sizeof(header), text, header.catalog_size);
+	memcpy(bytes + sizeof(header), text, header.registry_size);
 	memcpy(
 	    bytes + layout.keys, keys, header.key_capacity * sizeof(uint64_t));
 	assert_recovers(bytes, layout.file_size, problem);
@@ -772,13 +790,13 @@ assert_lie_is_found(const struct store_header *wrong, const char *text,
 
 /* The parts of a sound file; the caller frees *text. */
 static void
-sound_parts(struct store_header *header, char **text, uint64_t keys[16])
+sound_parts(struct counters_header *header, char **text, uint64_t keys[16])
 {
 	size_t size;
 	char *bytes = sound_bytes(&size);
 
 	memcpy(header, bytes, sizeof(*header));
-	*text = strndup(bytes + sizeof(*header), header->catalog_size);
+	*text = strndup(bytes + sizeof(*header), header->registry_size);
 	assert_non_null(*text);
 	memcpy(keys, bytes + keys_begin(bytes), 16 * sizeof(*keys));
 	free(bytes);
@@ -787,8 +805,8 @@ sound_parts(struct store_header *header, char **text, uint64_t keys[16])
 static void
 a_file_whose_header_lies_about_the_rest_is_moved_aside(void **state)
 {
-	struct store_header header;
-	struct store_header wrong;
+	struct counters_header header;
+	struct counters_header wrong;
 	uint64_t keys[16];
 	char *text;
 
@@ -803,7 +821,7 @@ a_file_whose_header_lies_about_the_rest_is_moved_aside(void **state)
 	wrong.state_size += 4;
 	assert_lie_is_found(&wrong, text, keys, "slots");
 	wrong = header;
-	wrong.slot_count = STORE_WORKER - 1;
+	wrong.slot_count = SLOT_WORKER - 1;
 	assert_lie_is_found(&wrong, text, keys, "slots");
 	wrong = header;
 	wrong.key_capacity = 12;
@@ -845,7 +863,7 @@ a_file_whose_catalog_lies_is_moved_aside(void **state)
 	    {"methods 2\nGET\nother\n", "methods 2\nGET\nother"},
 	    {"cells", "sells"},
 	};
-	struct store_header header;
+	struct counters_header header;
 	uint64_t keys[16];
 	char *text;
 
@@ -863,14 +881,14 @@ a_file_whose_catalog_lies_is_moved_aside(void **state)
 static void
 a_full_key_table_without_the_overflow_key_is_moved_aside(void **state)
 {
-	struct store_header header;
+	struct counters_header header;
 	uint64_t keys[16];
 	char *text;
 
 	(void)state;
 	sound_parts(&header, &text, keys);
 	for (unsigned i = 0; i < 16; i++)
-		keys[i] = store_format_pack_key(HOME, GET, 200 + i);
+		keys[i] = counters_format_pack_key(HOME, GET, 200 + i);
 	assert_lie_is_found(&header, text, keys, "key table");
 	free(text);
 }
@@ -882,11 +900,11 @@ damage_after_damage_keeps_each_file_under_a_name_of_its_own(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		struct store store;
+		struct counters counters;
 
 		support_write(path, "damaged", 7);
-		store = open_quietly(&catalog, 2);
-		store_close(&store);
+		counters = open_quietly(&registry, 2);
+		counters_close(&counters);
 	}
 	assert_int_equal(support_find(".damaged-", name, sizeof(name)), 3);
 }
@@ -992,11 +1010,12 @@ a_path_that_is_too_long_is_refused(void **state)
 static int
 open_as_nobody(void *expected)
 {
-	struct store store;
+	struct counters counters;
 
 	support_become_nobody();
-	return store_open(&store, path, &catalog, 2) == *(int *)expected ? 0
-									 : 1;
+	return counters_open(&counters, path, &registry, 2) == *(int *)expected
+		   ? 0
+		   : 1;
 }
 
 static const char *
@@ -1023,16 +1042,16 @@ take_away(const char *name, mode_t mode)
 static void
 a_file_without_permission_is_refused_and_kept(void **state)
 {
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
 	take_away(path, 0);
 	assert_says(nobody_is_refused(-EACCES), "permission denied");
 	take_away(path, 0600);
-	store = open_pool(&catalog, 2);
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 2);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
@@ -1083,8 +1102,8 @@ a_read_only_file_system_is_refused_with_advice(void **state)
 	(void)state;
 	support_capture(); /* opens a file of its own */
 	open_error = EROFS;
-	struct store store;
-	int result = store_open(&store, path, &catalog, 2);
+	struct counters counters;
+	int result = counters_open(&counters, path, &registry, 2);
 	open_error = 0;
 	const char *said = support_said();
 
@@ -1107,7 +1126,7 @@ a_full_disk_is_refused_at_the_start_and_leaves_nothing(void **state)
 static void
 a_full_disk_loses_nothing_of_a_file_to_be_taken_over(void **state)
 {
-	struct store store;
+	struct counters counters;
 	char name[SUPPORT_NAME];
 	char *before;
 	char *after;
@@ -1119,7 +1138,7 @@ a_full_disk_loses_nothing_of_a_file_to_be_taken_over(void **state)
 	before = sound_bytes(&before_size);
 	fallocate_error = ENOSPC;
 	support_capture();
-	result = store_open(&store, path, &catalog, 200);
+	result = counters_open(&counters, path, &registry, 200);
 	assert_says(support_said(), "the disk is full");
 	assert_int_equal(result, -ENOSPC);
 	after = support_read(path, &after_size);
@@ -1130,9 +1149,9 @@ a_full_disk_loses_nothing_of_a_file_to_be_taken_over(void **state)
 	assert_int_equal(support_find("counters", name, sizeof(name)), 1);
 	/* Some space, and the same process tries again. */
 	fallocate_error = 0;
-	store = open_quietly(&catalog, 200);
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_quietly(&registry, 200);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
@@ -1155,12 +1174,12 @@ static int
 open_with_little_room(void *unused)
 {
 	const struct rlimit limit = {1024, 1024};
-	struct store store;
+	struct counters counters;
 
 	(void)unused;
 	signal(SIGXFSZ, SIG_IGN);
 	setrlimit(RLIMIT_FSIZE, &limit);
-	return store_open(&store, path, &catalog, 100) == -EFBIG ? 0 : 1;
+	return counters_open(&counters, path, &registry, 100) == -EFBIG ? 0 : 1;
 }
 
 static void
@@ -1195,31 +1214,32 @@ the_file_lives_on_tmpfs_and_on_disk_alike(void **state)
 		assert_non_null(mkdtemp(folder));
 		snprintf(path, sizeof(path), "%s/counters", folder);
 		make_counts();
-		struct store store = open_pool(&catalog, 2);
-		assert_counts(&store);
-		store_close(&store);
-		store = open_quietly(&catalog, 20); /* and is replaced there */
-		assert_counts(&store);
-		store_close(&store);
+		struct counters counters = open_pool(&registry, 2);
+		assert_counts(&counters);
+		counters_close(&counters);
+		counters =
+		    open_quietly(&registry, 20); /* and is replaced there */
+		assert_counts(&counters);
+		counters_close(&counters);
 		support_remove(folder);
 	}
 }
 
 /* --- another version's file ---------------------------------------------- */
 
-/* Open with another catalog; the old file must be kept as it was. */
-static struct store
-take_over(const struct store_catalog *names, unsigned workers)
+/* Open with another registry; the old file must be kept as it was. */
+static struct counters
+take_over(const struct registry *names, unsigned workers)
 {
 	size_t before_size;
 	size_t after_size;
 	char *before = support_read(path, &before_size);
 	char *after;
-	struct store store;
+	struct counters counters;
 	char name[SUPPORT_NAME];
 
 	support_capture();
-	store = open_pool(names, workers);
+	counters = open_pool(names, workers);
 	assert_says(support_said(), "taken over from another version");
 	after = support_read(support_path("counters.previous"), &after_size);
 	assert_int_equal(after_size, before_size);
@@ -1228,8 +1248,8 @@ take_over(const struct store_catalog *names, unsigned workers)
 	free(after);
 	assert_int_equal(support_find(".damaged", name, sizeof(name)), 0);
 	assert_int_equal(support_find(".new", name, sizeof(name)), 0);
-	assert_int_equal(store_sum(&store, CATALOG_STORE_RECOVERIES), 0);
-	return store;
+	assert_int_equal(counters_sum(&counters, REGISTRY_STORE_RECOVERIES), 0);
+	return counters;
 }
 
 static void
@@ -1237,23 +1257,23 @@ one_family_more_keeps_every_count(void **state)
 {
 	static const char *const more[] = {PLAIN_CELLS, "apples_total",
 	    "cherries_total", "pears_total{kind=\"conference\"}"};
-	const struct store_catalog newer = {
+	const struct registry newer = {
 	    more, COUNT(more), endpoints, 3, methods, 2, 16};
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
-	store = take_over(&newer, 2);
-	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM);
-	assert_int_equal(store_sum(&store, APPLES + 1), 0);
-	assert_int_equal(store_sum(&store, APPLES + 2), 1000 * SLOT_SUM);
-	assert_int_equal(
-	    store_sum(&store, store_key_cell(&store, SHOP, GET, 200)),
+	counters = take_over(&newer, 2);
+	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM);
+	assert_int_equal(counters_sum(&counters, APPLES + 1), 0);
+	assert_int_equal(counters_sum(&counters, APPLES + 2), 1000 * SLOT_SUM);
+	assert_int_equal(counters_sum(&counters,
+			     counters_key_cell(&counters, SHOP, GET, 200)),
 	    7 * SLOT_SUM);
-	store_close(&store);
-	store = open_pool(&newer, 2); /* from here on it is its own */
-	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM);
-	store_close(&store);
+	counters_close(&counters);
+	counters = open_pool(&newer, 2); /* from here on it is its own */
+	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM);
+	counters_close(&counters);
 }
 
 static void
@@ -1261,23 +1281,23 @@ one_family_fewer_keeps_every_other_count(void **state)
 {
 	static const char *const fewer[] = {
 	    PLAIN_CELLS, "pears_total{kind=\"conference\"}"};
-	const struct store_catalog newer = {
+	const struct registry newer = {
 	    fewer, COUNT(fewer), endpoints, 3, methods, 2, 16};
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
-	store = take_over(&newer, 2);
-	assert_int_equal(store_sum(&store, APPLES), 1000 * SLOT_SUM);
-	assert_int_equal(
-	    store_sum(&store, store_key_cell(&store, SHOP, GET, 200)),
+	counters = take_over(&newer, 2);
+	assert_int_equal(counters_sum(&counters, APPLES), 1000 * SLOT_SUM);
+	assert_int_equal(counters_sum(&counters,
+			     counters_key_cell(&counters, SHOP, GET, 200)),
 	    7 * SLOT_SUM);
-	store_close(&store);
+	counters_close(&counters);
 	/* What was left out is still in the previous file. */
 	snprintf(path, sizeof(path), "%s", support_path("counters.previous"));
-	store = open_pool(&catalog, 2);
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 2);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
@@ -1285,60 +1305,63 @@ one_label_value_more_keeps_every_count(void **state)
 {
 	static const char *const more[] = {"cafe", "home", "shop", "other"};
 	static const char *const more_methods[] = {"DELETE", "GET", "other"};
-	const struct store_catalog newer = {
+	const struct registry newer = {
 	    fixed, COUNT(fixed), more, 4, more_methods, 3, 32};
-	struct store store;
-	struct store_key keys[32];
+	struct counters counters;
+	struct counters_key keys[32];
 
 	(void)state;
 	make_counts();
-	store = take_over(&newer, 2);
-	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM);
+	counters = take_over(&newer, 2);
+	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM);
 	assert_int_equal(
-	    store_sum(&store, store_key_cell(&store, 2, 1, 200)), 7 * SLOT_SUM);
-	assert_int_equal(store_sum(&store, store_key_cell(&store, 1, 2, 404)),
+	    counters_sum(&counters, counters_key_cell(&counters, 2, 1, 200)),
+	    7 * SLOT_SUM);
+	assert_int_equal(
+	    counters_sum(&counters, counters_key_cell(&counters, 1, 2, 404)),
 	    UINT64_C(1) << 40);
-	assert_int_equal(store_list_keys(&store, keys), 3);
-	store_close(&store);
+	assert_int_equal(counters_list_keys(&counters, keys), 3);
+	counters_close(&counters);
 }
 
 static void
 one_label_value_fewer_keeps_every_other_count(void **state)
 {
 	static const char *const fewer[] = {"shop", "other"};
-	const struct store_catalog newer = {
+	const struct registry newer = {
 	    fixed, COUNT(fixed), fewer, 2, methods, 2, 16};
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
-	store = take_over(&newer, 2);
-	assert_int_equal(store_sum(&store, store_key_cell(&store, 0, GET, 200)),
+	counters = take_over(&newer, 2);
+	assert_int_equal(
+	    counters_sum(&counters, counters_key_cell(&counters, 0, GET, 200)),
 	    7 * SLOT_SUM);
-	assert_int_equal(store_sum(&store, PEARS), 1000 * SLOT_SUM);
-	store_close(&store);
+	assert_int_equal(counters_sum(&counters, PEARS), 1000 * SLOT_SUM);
+	counters_close(&counters);
 }
 
 static void
 a_smaller_key_table_takes_the_rest_as_overflow(void **state)
 {
-	const struct store_catalog newer = {
+	const struct registry newer = {
 	    fixed, COUNT(fixed), endpoints, 3, methods, 2, 4};
-	struct store_key keys[4];
-	struct store store = open_pool(&catalog, 1);
+	struct counters_key keys[4];
+	struct counters counters = open_pool(&registry, 1);
 	uint64_t sum = 0;
 
 	(void)state;
 	for (unsigned code = 200; code < 210; code++)
-		count(&store, STORE_WORKER,
-		    store_key_cell(&store, HOME, GET, code), code);
-	store_close(&store);
-	store = take_over(&newer, 1);
-	assert_int_equal(store_list_keys(&store, keys), 4);
+		count(&counters, SLOT_WORKER,
+		    counters_key_cell(&counters, HOME, GET, code), code);
+	counters_close(&counters);
+	counters = take_over(&newer, 1);
+	assert_int_equal(counters_list_keys(&counters, keys), 4);
 	for (int i = 0; i < 4; i++)
-		sum += store_sum(&store, keys[i].cell);
+		sum += counters_sum(&counters, keys[i].cell);
 	assert_int_equal(sum, 2045);
-	store_close(&store);
+	counters_close(&counters);
 }
 
 static void
@@ -1358,103 +1381,108 @@ a_bucket_whose_bound_is_gone_goes_into_the_next(void **state)
 	    "t_seconds_bucket{endpoint=\"home\",le=\"0.5\"}",
 	    "t_seconds_bucket{endpoint=\"home\",le=\"1.0\"}",
 	    "t_seconds_bucket{endpoint=\"home\",le=\"+Inf\"}"};
-	const struct store_catalog old = {
+	const struct registry old = {
 	    old_names, COUNT(old_names), endpoints, 3, methods, 2, 16};
-	const struct store_catalog newer = {
+	const struct registry newer = {
 	    new_names, COUNT(new_names), endpoints, 3, methods, 2, 16};
 	static const uint64_t expected[] = {1, 10, 100, 1000, 110000};
-	struct store store = open_pool(&old, 1);
+	struct counters counters = open_pool(&old, 1);
 	uint64_t by = 1;
 
 	(void)state;
-	for (size_t cell = CATALOG_QUEUE; cell < COUNT(old_names); cell++) {
-		count(&store, STORE_WORKER, cell, by);
+	for (size_t cell = REGISTRY_QUEUE; cell < COUNT(old_names); cell++) {
+		count(&counters, SLOT_WORKER, cell, by);
 		by *= 10;
 	}
-	store_close(&store);
-	store = take_over(&newer, 1);
+	counters_close(&counters);
+	counters = take_over(&newer, 1);
 	for (size_t i = 0; i < COUNT(expected); i++)
 		assert_int_equal(
-		    store_sum(&store, CATALOG_QUEUE + i), expected[i]);
-	store_close(&store);
+		    counters_sum(&counters, REGISTRY_QUEUE + i), expected[i]);
+	counters_close(&counters);
 }
 
 static void
 the_real_catalog_with_an_endpoint_more_and_back_keeps_every_count(void **state)
 {
 	static const char *const more[] = {"home", "new", "shop", "other"};
-	struct store_catalog *old = catalog_new(endpoints, 3, methods, 2);
-	struct store_catalog *newer = catalog_new(more, 4, methods, 2);
-	struct store store = open_pool(old, 2);
+	struct registry *old = registry_new(endpoints, 3, methods, 2);
+	struct registry *newer = registry_new(more, 4, methods, 2);
+	struct counters counters = open_pool(old, 2);
 
 	(void)state;
-	count(&store, STORE_WORKER, CATALOG_STARTS, 3);
-	count(&store, STORE_WORKER, catalog_size_cell(SHOP), 123456789);
-	count(&store, STORE_WORKER + 1,
-	    catalog_bucket(catalog_duration_cell(SHOP), 3000000), 17);
-	count(&store, STORE_CGI, catalog_bucket(CATALOG_QUEUE, INT64_MAX), 5);
-	store_close(&store);
-	store = take_over(newer, 2);
-	assert_int_equal(store_sum(&store, CATALOG_STARTS), 3);
-	assert_int_equal(store_sum(&store, catalog_size_cell(2)), 123456789);
-	assert_int_equal(store_sum(&store,
-			     catalog_bucket(catalog_duration_cell(2), 3000000)),
-	    17);
-	assert_int_equal(store_sum(&store, catalog_size_cell(1)), 0);
-	store_close(&store);
-	store = take_over(old, 2); /* a rollback */
-	assert_int_equal(store_sum(&store, CATALOG_STARTS), 3);
-	assert_int_equal(store_sum(&store, catalog_size_cell(SHOP)), 123456789);
+	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 3);
+	count(&counters, SLOT_WORKER, registry_size_cell(SHOP), 123456789);
+	count(&counters, SLOT_WORKER + 1,
+	    registry_bucket(registry_duration_cell(SHOP), 3000000), 17);
+	count(
+	    &counters, SLOT_CGI, registry_bucket(REGISTRY_QUEUE, INT64_MAX), 5);
+	counters_close(&counters);
+	counters = take_over(newer, 2);
+	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), 3);
 	assert_int_equal(
-	    store_sum(&store, catalog_bucket(CATALOG_QUEUE, INT64_MAX)), 5);
-	store_close(&store);
-	catalog_free(old);
-	catalog_free(newer);
+	    counters_sum(&counters, registry_size_cell(2)), 123456789);
+	assert_int_equal(
+	    counters_sum(
+		&counters, registry_bucket(registry_duration_cell(2), 3000000)),
+	    17);
+	assert_int_equal(counters_sum(&counters, registry_size_cell(1)), 0);
+	counters_close(&counters);
+	counters = take_over(old, 2); /* a rollback */
+	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), 3);
+	assert_int_equal(
+	    counters_sum(&counters, registry_size_cell(SHOP)), 123456789);
+	assert_int_equal(
+	    counters_sum(&counters, registry_bucket(REGISTRY_QUEUE, INT64_MAX)),
+	    5);
+	counters_close(&counters);
+	registry_free(old);
+	registry_free(newer);
 }
 
 static void
 more_workers_than_slots_make_a_larger_file_with_the_same_counts(void **state)
 {
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
-	store = take_over(&catalog, 9);
-	assert_int_equal(store.slot_count, STORE_WORKER + 9);
-	assert_counts(&store);
-	store_close(&store);
+	counters = take_over(&registry, 9);
+	assert_int_equal(counters.slot_count, SLOT_WORKER + 9);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
 fewer_workers_than_slots_keep_the_file_and_its_counts(void **state)
 {
-	struct store store;
+	struct counters counters;
 	char name[SUPPORT_NAME];
 
 	(void)state;
 	make_counts();
-	store = open_pool(&catalog, 1);
-	assert_int_equal(store.slot_count, STORE_WORKER + 2);
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 1);
+	assert_int_equal(counters.slot_count, SLOT_WORKER + 2);
+	assert_counts(&counters);
+	counters_close(&counters);
 	assert_int_equal(support_find("counters", name, sizeof(name)), 1);
 }
 
 static void
 a_file_that_cannot_be_linked_to_is_taken_over_all_the_same(void **state)
 {
-	struct store store;
+	struct counters counters;
 	const char *said;
 
 	(void)state;
 	make_counts();
 	link_error = EPERM;
 	support_capture();
-	store = open_pool(&catalog, 9);
+	counters = open_pool(&registry, 9);
 	said = support_said();
 	assert_says(said, "no copy of the previous counter file");
-	assert_counts(&store);
-	store_close(&store);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 /* --- CGI processes ---------------------------------------------------------
@@ -1463,19 +1491,20 @@ a_file_that_cannot_be_linked_to_is_taken_over_all_the_same(void **state)
 static int
 attach_and_count(void *argument)
 {
-	const struct store_catalog *names = argument;
-	struct store store;
+	const struct registry *names = argument;
+	struct counters counters;
 
-	if (store_attach(&store, path, names) != 0)
+	if (counters_attach(&counters, path, names) != 0)
 		return 1;
 	for (int i = 0; i < 10000; i++)
-		store_add_shared(store_cells(&store, STORE_CGI), APPLES, 1);
-	store_close(&store);
+		counters_add_shared(
+		    counters_values(&counters, SLOT_CGI), APPLES, 1);
+	counters_close(&counters);
 	return 0;
 }
 
 static void *
-changeable(const struct store_catalog *names)
+changeable(const struct registry *names)
 {
 	return (void *)(uintptr_t)names;
 }
@@ -1484,79 +1513,80 @@ static void
 cgi_processes_without_a_pool_make_the_file_and_count_exactly(void **state)
 {
 	pid_t children[PROCESSES];
-	struct store store;
+	struct counters counters;
 	char name[SUPPORT_NAME];
 
 	(void)state;
 	for (int i = 0; i < PROCESSES; i++)
 		children[i] =
-		    support_fork(attach_and_count, changeable(&catalog));
+		    support_fork(attach_and_count, changeable(&registry));
 	for (int i = 0; i < PROCESSES; i++)
 		assert_int_equal(support_wait(children[i]), 0);
 	assert_int_equal(support_find("counters", name, sizeof(name)), 1);
-	store = open_quietly(&catalog, 2);
-	assert_int_equal(store_sum(&store, APPLES), PROCESSES * 10000);
-	store_close(&store);
+	counters = open_quietly(&registry, 2);
+	assert_int_equal(counters_sum(&counters, APPLES), PROCESSES * 10000);
+	counters_close(&counters);
 }
 
 static void
 cgi_processes_beside_a_pool_count_in_the_same_file(void **state)
 {
-	struct pool pool = {.catalog = &catalog};
+	struct pool pool = {.registry = &registry};
 	pid_t children[PROCESSES];
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
 	support_start(&pool.holder, hold_pool, &pool);
 	for (int i = 0; i < PROCESSES; i++)
 		children[i] =
-		    support_fork(attach_and_count, changeable(&catalog));
+		    support_fork(attach_and_count, changeable(&registry));
 	for (int i = 0; i < PROCESSES; i++)
 		assert_int_equal(support_wait(children[i]), 0);
 	assert_int_equal(support_finish(&pool.holder), 0);
-	store = open_pool(&catalog, 2);
+	counters = open_pool(&registry, 2);
 	assert_int_equal(
-	    store_sum(&store, APPLES), SLOT_SUM + PROCESSES * 10000);
-	store_close(&store);
+	    counters_sum(&counters, APPLES), SLOT_SUM + PROCESSES * 10000);
+	counters_close(&counters);
 }
 
 static void
 attaching_does_not_disturb_what_the_pool_says_of_itself(void **state)
 {
-	struct store pool = open_pool(&catalog, 2);
-	struct store store;
+	struct counters pool = open_pool(&registry, 2);
+	struct counters counters;
 
 	(void)state;
-	store_state(&pool, STORE_WORKER)->pid = 4711;
-	assert_int_equal(store_attach(&store, path, &catalog), 0);
-	assert_false(store.is_owner);
-	assert_int_equal(store_state(&store, STORE_WORKER)->pid, 4711);
-	store_close(&store);
-	store_close(&pool);
+	scoreboard_entry(&pool.scoreboard, SLOT_WORKER)->pid = 4711;
+	assert_int_equal(counters_attach(&counters, path, &registry), 0);
+	assert_false(counters.is_owner);
+	assert_int_equal(
+	    scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->pid, 4711);
+	counters_close(&counters);
+	counters_close(&pool);
 }
 
 static void
 a_cgi_process_of_another_version_beside_a_pool_is_told(void **state)
 {
 	static const char *const fewer[] = {PLAIN_CELLS, "apples_total"};
-	const struct store_catalog other = {
+	const struct registry other = {
 	    fewer, COUNT(fewer), endpoints, 3, methods, 2, 16};
-	struct pool pool = {.catalog = &catalog};
-	struct store store;
+	struct pool pool = {.registry = &registry};
+	struct counters counters;
 	int result;
 
 	(void)state;
 	make_counts();
 	support_start(&pool.holder, hold_pool, &pool);
 	support_capture();
-	result = store_attach(&store, path, &other);
+	result = counters_attach(&counters, path, &other);
 	assert_says(support_said(), "another version wrote it");
 	assert_int_equal(result, -ESTALE);
 	assert_int_equal(support_finish(&pool.holder), 0);
-	store = open_pool(&catalog, 2); /* and nothing was changed */
-	assert_counts(&store);
-	store_close(&store);
+	counters = open_pool(&registry, 2); /* and nothing was changed */
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 static void
@@ -1564,50 +1594,50 @@ a_cgi_process_of_another_version_without_a_pool_takes_the_file_over(
     void **state)
 {
 	static const char *const fewer[] = {PLAIN_CELLS, "apples_total"};
-	const struct store_catalog other = {
+	const struct registry other = {
 	    fewer, COUNT(fewer), endpoints, 3, methods, 2, 16};
-	struct store store;
+	struct counters counters;
 
 	(void)state;
 	make_counts();
 	support_capture();
-	assert_int_equal(store_attach(&store, path, &other), 0);
+	assert_int_equal(counters_attach(&counters, path, &other), 0);
 	assert_says(support_said(), "taken over");
-	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM);
-	store_close(&store);
+	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM);
+	counters_close(&counters);
 }
 
 static void
 a_cgi_process_mends_a_damaged_file_where_no_pool_does(void **state)
 {
-	struct store store;
+	struct counters counters;
 	char name[SUPPORT_NAME];
 
 	(void)state;
 	support_write(path, "damaged", 7);
 	support_capture();
-	assert_int_equal(store_attach(&store, path, &catalog), 0);
+	assert_int_equal(counters_attach(&counters, path, &registry), 0);
 	assert_says(support_said(), "moved aside");
-	assert_int_equal(store_sum(&store, CATALOG_STORE_RECOVERIES), 1);
-	store_close(&store);
+	assert_int_equal(counters_sum(&counters, REGISTRY_STORE_RECOVERIES), 1);
+	counters_close(&counters);
 	assert_int_equal(support_find(".damaged-", name, sizeof(name)), 1);
 }
 
 static void
 a_cgi_process_is_refused_what_a_pool_is_refused(void **state)
 {
-	struct store store;
+	struct counters counters;
 	int result;
 
 	(void)state;
 	assert_int_equal(mkdir(path, 0755), 0);
 	support_capture();
-	result = store_attach(&store, path, &catalog);
+	result = counters_attach(&counters, path, &registry);
 	assert_says(support_said(), "it is a directory");
 	assert_int_equal(result, -EISDIR);
 	snprintf(path, sizeof(path), "%s", support_path("missing/counters"));
 	support_capture();
-	result = store_attach(&store, path, &catalog);
+	result = counters_attach(&counters, path, &registry);
 	assert_says(support_said(), "make its directory");
 	assert_int_equal(result, -ENOENT);
 }
@@ -1617,14 +1647,14 @@ static int
 attach_and_wait(void *argument)
 {
 	struct pool *pool = argument;
-	struct store store;
+	struct counters counters;
 
-	if (store_attach(&store, path, pool->catalog) != 0)
+	if (counters_attach(&counters, path, pool->registry) != 0)
 		return 1;
-	store_add_shared(store_cells(&store, STORE_CGI), APPLES, 5);
+	counters_add_shared(counters_values(&counters, SLOT_CGI), APPLES, 5);
 	support_hold(&pool->holder);
-	store_add_shared(store_cells(&store, STORE_CGI), APPLES, 7);
-	store_close(&store);
+	counters_add_shared(counters_values(&counters, SLOT_CGI), APPLES, 7);
+	counters_close(&counters);
 	return 0;
 }
 
@@ -1632,12 +1662,12 @@ attach_and_wait(void *argument)
 static int
 open_large(void *unused)
 {
-	struct store store;
+	struct counters counters;
 
 	(void)unused;
-	if (store_open(&store, path, &catalog, 20) != 0)
+	if (counters_open(&counters, path, &registry, 20) != 0)
 		return 1;
-	store_close(&store);
+	counters_close(&counters);
 	return 0;
 }
 
@@ -1661,9 +1691,9 @@ is_waited_for(ino_t inode)
 static void
 a_file_is_not_replaced_while_a_cgi_process_counts_in_it(void **state)
 {
-	struct pool cgi = {.catalog = &catalog};
+	struct pool cgi = {.registry = &registry};
 	struct stat status;
-	struct store store;
+	struct counters counters;
 	pid_t pool;
 
 	(void)state;
@@ -1678,25 +1708,25 @@ a_file_is_not_replaced_while_a_cgi_process_counts_in_it(void **state)
 	assert_int_equal(support_finish(&cgi.holder), 0);
 	assert_int_equal(support_wait(pool), 0);
 	assert_says(support_said(), "waiting for CGI processes");
-	store = open_pool(&catalog, 2);
-	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM + 5 + 7);
-	store_close(&store);
+	counters = open_pool(&registry, 2);
+	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM + 5 + 7);
+	counters_close(&counters);
 }
 
 static void
 a_cgi_process_that_takes_its_time_does_not_keep_a_pool_from_starting(
     void **state)
 {
-	struct pool cgi = {.catalog = &catalog};
-	struct store store;
+	struct pool cgi = {.registry = &registry};
+	struct counters counters;
 
 	(void)state;
 	make_counts();
 	support_start(&cgi.holder, attach_and_wait, &cgi);
-	store = open_pool(&catalog, 2); /* nothing is to be replaced */
+	counters = open_pool(&registry, 2); /* nothing is to be replaced */
 	assert_int_equal(support_finish(&cgi.holder), 0);
-	assert_int_equal(store_sum(&store, APPLES), SLOT_SUM + 5 + 7);
-	store_close(&store);
+	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM + 5 + 7);
+	counters_close(&counters);
 }
 
 /* --- reading ---------------------------------------------------------------
@@ -1705,29 +1735,28 @@ a_cgi_process_that_takes_its_time_does_not_keep_a_pool_from_starting(
 static void
 reading_tells_whether_a_pool_is_alive(void **state)
 {
-	struct pool pool = {.catalog = &catalog};
-	struct store store;
+	struct pool pool = {.registry = &registry};
+	struct counters counters;
 	bool alive = true;
 
 	(void)state;
 	make_counts();
-	assert_int_equal(store_read(&store, path, &catalog, &alive), 0);
+	assert_int_equal(counters_read(&counters, path, &registry, &alive), 0);
 	assert_false(alive);
-	assert_counts(&store);
-	store_close(&store);
+	assert_counts(&counters);
+	counters_close(&counters);
 	support_start(&pool.holder, hold_pool, &pool);
-	assert_int_equal(store_read(&store, path, &catalog, &alive), 0);
+	assert_int_equal(counters_read(&counters, path, &registry, &alive), 0);
 	assert_true(alive);
-	store_close(&store);
+	counters_close(&counters);
 	assert_int_equal(support_finish(&pool.holder), 0);
 }
 
 /* Reading must fail with this, say so, and leave every byte as it is. */
 static void
-assert_unreadable(
-    const struct store_catalog *names, int error, const char *saying)
+assert_unreadable(const struct registry *names, int error, const char *saying)
 {
-	struct store store;
+	struct counters counters;
 	size_t before_size;
 	size_t after_size;
 	char *before = support_read(path, &before_size);
@@ -1737,7 +1766,7 @@ assert_unreadable(
 	int result;
 
 	support_capture();
-	result = store_read(&store, path, names, &alive);
+	result = counters_read(&counters, path, names, &alive);
 	assert_says(support_said(), saying);
 	assert_int_equal(result, error);
 	after = support_read(path, &after_size);
@@ -1753,16 +1782,16 @@ reading_a_damaged_file_says_so_and_changes_nothing(void **state)
 {
 	(void)state;
 	support_write(path, "", 0);
-	assert_unreadable(&catalog, -EBADMSG, "it is empty");
+	assert_unreadable(&registry, -EBADMSG, "it is empty");
 	support_write(path, "damaged", 7);
-	assert_unreadable(&catalog, -EBADMSG, "moves it aside");
+	assert_unreadable(&registry, -EBADMSG, "moves it aside");
 }
 
 static void
 reading_another_versions_file_says_so_and_changes_nothing(void **state)
 {
 	static const char *const fewer[] = {PLAIN_CELLS, "apples_total"};
-	const struct store_catalog other = {
+	const struct registry other = {
 	    fewer, COUNT(fewer), endpoints, 3, methods, 2, 16};
 
 	(void)state;
@@ -1773,24 +1802,24 @@ reading_another_versions_file_says_so_and_changes_nothing(void **state)
 static void
 reading_what_is_not_there_says_so(void **state)
 {
-	struct store store;
+	struct counters counters;
 	bool alive;
 	int result;
 
 	(void)state;
 	support_capture();
-	result = store_read(&store, path, &catalog, &alive);
+	result = counters_read(&counters, path, &registry, &alive);
 	assert_says(support_said(), "no such file or directory");
 	assert_int_equal(result, -ENOENT);
 	assert_int_equal(mkdir(path, 0755), 0);
 	support_capture();
-	result = store_read(&store, path, &catalog, &alive);
+	result = counters_read(&counters, path, &registry, &alive);
 	assert_says(support_said(), "it is a directory");
 	assert_int_equal(result, -EISDIR);
 	rmdir(path);
 	assert_int_equal(mkfifo(path, 0644), 0);
 	support_capture();
-	result = store_read(&store, path, &catalog, &alive);
+	result = counters_read(&counters, path, &registry, &alive);
 	assert_says(support_said(), "not a regular file");
 	assert_int_equal(result, -EINVAL);
 }
@@ -1798,15 +1827,15 @@ reading_what_is_not_there_says_so(void **state)
 static void
 reading_needs_no_more_than_permission_to_read(void **state)
 {
-	struct store store;
+	struct counters counters;
 	bool alive;
 
 	(void)state;
 	make_counts();
 	take_away(path, 0444);
-	assert_int_equal(store_read(&store, path, &catalog, &alive), 0);
-	assert_counts(&store);
-	store_close(&store);
+	assert_int_equal(counters_read(&counters, path, &registry, &alive), 0);
+	assert_counts(&counters);
+	counters_close(&counters);
 }
 
 #define TEST(name)                                                             \

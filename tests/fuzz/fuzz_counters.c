@@ -17,8 +17,8 @@
 #include "fuzz.h"
 #include "base/log.h"
 #include "metrics/registry.h"
-#include "metrics/shm.h"
-#include "metrics/shm_format.h"
+#include "metrics/counters.h"
+#include "metrics/counters_format.h"
 
 /* Bits of the first byte. */
 enum { WHOLE_FILE = 1, SEAL = 2, SEAL_KEYS = 4 };
@@ -27,7 +27,7 @@ enum { SIZE_MAX_SEALED = 4 << 20 };
 
 static char folder[] = "/dev/shm/fcgi-webapp-fuzz-XXXXXX";
 static char path[64];
-static struct store_catalog *catalog;
+static struct registry *registry;
 
 static void
 clean(void)
@@ -47,7 +47,7 @@ begin(void)
 		abort();
 	atexit(clean);
 	snprintf(path, sizeof(path), "%s/counters", folder);
-	catalog = counters_catalog();
+	registry = request_metrics_registry();
 }
 
 /* Forget what a round left: the file, and what was moved aside. */
@@ -77,13 +77,13 @@ write_file(const uint8_t *data, size_t size)
 static void
 damage_file(const uint8_t *data, size_t size)
 {
-	struct store store;
+	struct counters counters;
 	int fd;
 
-	if (store_open(&store, path, catalog, 2) < 0)
+	if (counters_open(&counters, path, registry, 2) < 0)
 		abort();
-	counters_declare(&store);
-	store_close(&store);
+	request_metrics_declare(&counters);
+	counters_close(&counters);
 	fd = open(path, O_RDWR);
 	for (; size >= 3; data += 3, size -= 3) {
 		off_t at = data[0] << 8 | data[1];
@@ -100,15 +100,17 @@ damage_file(const uint8_t *data, size_t size)
 
 /* Make every key's check right. */
 static void
-seal_keys(char *bytes, const struct store_header *header)
+seal_keys(char *bytes, const struct counters_header *header)
 {
-	uint64_t *keys = (uint64_t *)(bytes + store_format_layout(header).keys);
+	uint64_t *keys =
+	    (uint64_t *)(bytes + counters_format_layout(header).keys);
 
 	for (size_t i = 0; i < header->key_capacity; i++) {
-		struct store_key key = store_format_unpack_key(keys[i], i);
+		struct counters_key key =
+		    counters_format_unpack_key(keys[i], i);
 
 		if (keys[i])
-			keys[i] = store_format_pack_key(
+			keys[i] = counters_format_pack_key(
 			    key.endpoint, key.method, key.code);
 	}
 }
@@ -117,8 +119,8 @@ seal_keys(char *bytes, const struct store_header *header)
 static void
 seal_file(bool with_keys)
 {
-	struct store_header *header;
-	struct store_header start;
+	struct counters_header *header;
+	struct counters_header start;
 	char *bytes;
 	size_t size;
 	int fd = open(path, O_RDWR);
@@ -127,8 +129,8 @@ seal_file(bool with_keys)
 		close(fd);
 		return;
 	}
-	size = store_format_layout(&start).file_size;
-	if (start.catalog_size > SIZE_MAX_SEALED ||
+	size = counters_format_layout(&start).file_size;
+	if (start.registry_size > SIZE_MAX_SEALED ||
 	    start.fixed_count > SIZE_MAX_SEALED ||
 	    start.key_capacity > SIZE_MAX_SEALED || size > SIZE_MAX_SEALED) {
 		close(fd);
@@ -140,34 +142,35 @@ seal_file(bool with_keys)
 	close(fd);
 	if (bytes == MAP_FAILED)
 		abort();
-	header = (struct store_header *)bytes;
+	header = (struct counters_header *)bytes;
 	if (with_keys)
 		seal_keys(bytes, header);
 	header->checksum =
-	    store_format_checksum(header, bytes + sizeof(*header));
+	    counters_format_checksum(header, bytes + sizeof(*header));
 	munmap(bytes, size);
 }
 
 /* Read all that a scrape reads. */
 static void
-read_all(const struct store *store)
+read_all(const struct counters *counters)
 {
-	size_t count = catalog->fixed_count + catalog->key_capacity;
+	size_t count = registry->fixed_count + registry->key_capacity;
 
 	assert(
-	    (const char *)(store_cells(store, store->slot_count - 1) + count) <=
-	    (const char *)store->map + store->map_size);
+	    (const char *)(counters_values(counters, counters->slot_count - 1) +
+			   count) <=
+	    (const char *)counters->map + counters->map_size);
 	for (size_t cell = 0; cell < count; cell++)
-		store_sum(store, cell);
+		counters_sum(counters, cell);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct store store;
+	struct counters counters;
 	bool alive;
 
-	if (!catalog)
+	if (!registry)
 		begin();
 	if (size == 0)
 		return 0;
@@ -178,17 +181,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		damage_file(data + 1, size - 1);
 	if (data[0] & SEAL)
 		seal_file(data[0] & SEAL_KEYS);
-	if (store_read(&store, path, catalog, &alive) == 0) {
-		read_all(&store);
-		store_close(&store);
+	if (counters_read(&counters, path, registry, &alive) == 0) {
+		read_all(&counters);
+		counters_close(&counters);
 	}
 	/* Whatever it was, there is a sound file afterwards. */
-	if (store_open(&store, path, catalog, 2) < 0)
+	if (counters_open(&counters, path, registry, 2) < 0)
 		abort();
-	counters_declare(&store);
-	read_all(&store);
-	store_close(&store);
-	assert(store_read(&store, path, catalog, &alive) == 0);
-	store_close(&store);
+	request_metrics_declare(&counters);
+	read_all(&counters);
+	counters_close(&counters);
+	assert(counters_read(&counters, path, registry, &alive) == 0);
+	counters_close(&counters);
 	return 0;
 }

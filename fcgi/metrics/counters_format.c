@@ -1,10 +1,10 @@
 /*
  * The bytes of a counter file: laid out, written, read back, and judged. What
- * protects them: a checksum over header and catalog, a size that must be the
+ * protects them: a checksum over header and registry, a size that must be the
  * one the header says, and a check in each key. Cells protect themselves by
  * being plain numbers: any value is one.
  */
-#include "metrics/shm_format.h"
+#include "metrics/counters_format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ enum {
 	VERSION = 1,
 	BYTE_ORDER_MARK = 0x01020304,
 	LINE = 64, /* a cache line */
-	CATALOG_SIZE_MAX = 64 << 20,
+	REGISTRY_SIZE_MAX = 64 << 20,
 	SLOTS_MAX = 4096,
 	KEYS_MAX = 1 << 24,
 };
@@ -32,13 +32,13 @@ round_up(size_t size, size_t unit)
 	return (size + unit - 1) / unit * unit;
 }
 
-struct store_layout
-store_format_layout(const struct store_header *header)
+struct counters_layout
+counters_format_layout(const struct counters_header *header)
 {
 	size_t cells = (size_t)header->fixed_count + header->key_capacity;
-	struct store_layout layout;
+	struct counters_layout layout;
 
-	layout.keys = round_up(sizeof(*header) + header->catalog_size, LINE);
+	layout.keys = round_up(sizeof(*header) + header->registry_size, LINE);
 	layout.slots = round_up(
 	    layout.keys + header->key_capacity * sizeof(uint64_t), LINE);
 	layout.slot_size =
@@ -61,30 +61,31 @@ hash(uint64_t value, const void *bytes, size_t size)
 static const uint64_t hash_start = 0xcbf29ce484222325u;
 
 uint64_t
-store_format_checksum(const struct store_header *header, const char *catalog)
+counters_format_checksum(
+    const struct counters_header *header, const char *registry)
 {
-	struct store_header copy = *header;
+	struct counters_header copy = *header;
 
 	copy.checksum = 0;
-	return hash(hash(hash_start, &copy, sizeof(copy)), catalog,
-	    header->catalog_size);
+	return hash(hash(hash_start, &copy, sizeof(copy)), registry,
+	    header->registry_size);
 }
 
 /*
- * The catalog as text: a count and then that many lines, for the fixed cells,
+ * The registry as text: a count and then that many lines, for the fixed cells,
  * the endpoints and the methods. malloc'ed; NULL where memory is short.
  */
 static char *
-catalog_text(const struct store_catalog *catalog, size_t *size)
+registry_text(const struct registry *registry, size_t *size)
 {
 	const struct {
 		const char *title;
 		const char *const *names;
 		size_t count;
 	} lists[] = {
-	    {"cells", catalog->fixed, catalog->fixed_count},
-	    {"endpoints", catalog->endpoints, catalog->endpoint_count},
-	    {"methods", catalog->methods, catalog->method_count},
+	    {"cells", registry->fixed, registry->fixed_count},
+	    {"endpoints", registry->endpoints, registry->endpoint_count},
+	    {"methods", registry->methods, registry->method_count},
 	};
 	char *text = NULL;
 	FILE *out = open_memstream(&text, size);
@@ -104,7 +105,7 @@ catalog_text(const struct store_catalog *catalog, size_t *size)
 }
 
 uint64_t
-store_format_pack_key(unsigned endpoint, unsigned method, unsigned code)
+counters_format_pack_key(unsigned endpoint, unsigned method, unsigned code)
 {
 	uint64_t key = (uint64_t)(endpoint & 0xffff) << 48 |
 		       (uint64_t)(method & 0xff) << 40 |
@@ -114,50 +115,50 @@ store_format_pack_key(unsigned endpoint, unsigned method, unsigned code)
 	return key | (check ? check : 1);
 }
 
-struct store_key
-store_format_unpack_key(uint64_t key, size_t cell)
+struct counters_key
+counters_format_unpack_key(uint64_t key, size_t cell)
 {
-	return (struct store_key){(unsigned)(key >> 48),
+	return (struct counters_key){(unsigned)(key >> 48),
 	    (unsigned)(key >> 40 & 0xff), (unsigned)(key >> 24 & 0xffff), cell};
 }
 
 bool
-store_format_key_is_sound(uint64_t key, const struct store_catalog *catalog)
+counters_format_key_is_sound(uint64_t key, const struct registry *registry)
 {
-	struct store_key parts = store_format_unpack_key(key, 0);
+	struct counters_key parts = counters_format_unpack_key(key, 0);
 
-	return key == store_format_pack_key(
+	return key == counters_format_pack_key(
 			  parts.endpoint, parts.method, parts.code) &&
-	       parts.endpoint < catalog->endpoint_count &&
-	       parts.method < catalog->method_count;
+	       parts.endpoint < registry->endpoint_count &&
+	       parts.method < registry->method_count;
 }
 
 int
-store_format_write(
-    int fd, const struct store_catalog *catalog, unsigned slot_count)
+counters_format_write(
+    int fd, const struct registry *registry, unsigned slot_count)
 {
-	struct store_header header = {
+	struct counters_header header = {
 	    .magic = MAGIC,
 	    .version = VERSION,
 	    .byte_order = BYTE_ORDER_MARK,
 	    .created = clock_wall(),
-	    .fixed_count = (uint32_t)catalog->fixed_count,
-	    .key_capacity = (uint32_t)catalog->key_capacity,
+	    .fixed_count = (uint32_t)registry->fixed_count,
+	    .key_capacity = (uint32_t)registry->key_capacity,
 	    .slot_count = slot_count,
-	    .state_size = sizeof(struct store_state),
+	    .state_size = sizeof(struct scoreboard_entry),
 	};
 	size_t size;
-	char *text = catalog_text(catalog, &size);
+	char *text = registry_text(registry, &size);
 	int error = 0;
 
 	if (!text)
 		return -ENOMEM;
-	header.catalog_size = (uint32_t)size;
+	header.registry_size = (uint32_t)size;
 	header.schema = hash(hash_start, text, size);
-	header.checksum = store_format_checksum(&header, text);
+	header.checksum = counters_format_checksum(&header, text);
 	/* In full and now: a disk that fills up later would be a SIGBUS. */
 	error = posix_fallocate(
-	    fd, 0, (off_t)store_format_layout(&header).file_size);
+	    fd, 0, (off_t)counters_format_layout(&header).file_size);
 	if (!error &&
 	    (pwrite(fd, &header, sizeof(header), 0) != sizeof(header) ||
 		pwrite(fd, text, size, sizeof(header)) != (ssize_t)size))
@@ -167,7 +168,7 @@ store_format_write(
 }
 
 void
-store_format_free_names(struct store_names *names)
+counters_format_free_names(struct counters_names *names)
 {
 	free(names->text);
 	free(names->names);
@@ -219,51 +220,52 @@ read_list(char **text, const char *title, const char **names, size_t *count)
 }
 
 int
-store_format_read_names(
-    struct store_names *names, const struct store_header *header)
+counters_format_read_names(
+    struct counters_names *names, const struct counters_header *header)
 {
-	struct store_catalog *catalog = &names->catalog;
+	struct registry *registry = &names->registry;
 	const char *file_text = (const char *)(header + 1);
 	size_t lines = 0;
 	char *text;
 	int error;
 
-	for (size_t i = 0; i < header->catalog_size; i++)
+	for (size_t i = 0; i < header->registry_size; i++)
 		lines += file_text[i] == '\n';
-	names->text = strndup(file_text, header->catalog_size);
+	names->text = strndup(file_text, header->registry_size);
 	names->names = calloc(lines + 1, sizeof(*names->names));
 	if (!names->text || !names->names) {
-		store_format_free_names(names);
+		counters_format_free_names(names);
 		return -ENOMEM;
 	}
 	text = names->text;
-	catalog->key_capacity = header->key_capacity;
-	catalog->fixed = names->names;
-	error = read_list(&text, "cells", names->names, &catalog->fixed_count);
+	registry->key_capacity = header->key_capacity;
+	registry->fixed = names->names;
+	error = read_list(&text, "cells", names->names, &registry->fixed_count);
 	if (!error) {
-		catalog->endpoints = names->names + catalog->fixed_count;
+		registry->endpoints = names->names + registry->fixed_count;
 		error = read_list(&text, "endpoints",
-		    names->names + catalog->fixed_count,
-		    &catalog->endpoint_count);
+		    names->names + registry->fixed_count,
+		    &registry->endpoint_count);
 	}
 	if (!error) {
-		catalog->methods = catalog->endpoints + catalog->endpoint_count;
+		registry->methods =
+		    registry->endpoints + registry->endpoint_count;
 		error = read_list(&text, "methods",
-		    names->names + catalog->fixed_count +
-			catalog->endpoint_count,
-		    &catalog->method_count);
+		    names->names + registry->fixed_count +
+			registry->endpoint_count,
+		    &registry->method_count);
 	}
 	/* More than the three lists, or a NUL that hides the rest. */
-	if (!error && text != names->text + header->catalog_size)
+	if (!error && text != names->text + header->registry_size)
 		error = -EBADMSG;
 	if (error)
-		store_format_free_names(names);
+		counters_format_free_names(names);
 	return error;
 }
 
 /* What is wrong with a header, for a file of this size. */
 static const char *
-judge_header(const struct store_header *header, size_t size)
+judge_header(const struct counters_header *header, size_t size)
 {
 	if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
 		return "it is not a counter file";
@@ -271,17 +273,17 @@ judge_header(const struct store_header *header, size_t size)
 		return "it is of another byte order";
 	if (header->version != VERSION)
 		return "it is of another format version";
-	if (header->catalog_size > CATALOG_SIZE_MAX ||
+	if (header->registry_size > REGISTRY_SIZE_MAX ||
 	    header->slot_count > SLOTS_MAX || header->key_capacity > KEYS_MAX ||
-	    header->fixed_count > CATALOG_SIZE_MAX ||
-	    header->state_size > CATALOG_SIZE_MAX ||
-	    store_format_layout(header).file_size != size)
+	    header->fixed_count > REGISTRY_SIZE_MAX ||
+	    header->state_size > REGISTRY_SIZE_MAX ||
+	    counters_format_layout(header).file_size != size)
 		return "its size is not what its header says";
 	if (header->checksum !=
-	    store_format_checksum(header, (const char *)(header + 1)))
+	    counters_format_checksum(header, (const char *)(header + 1)))
 		return "its checksum does not match";
 	/* Every reader takes these slots for granted. */
-	if (header->slot_count < STORE_WORKER ||
+	if (header->slot_count < SLOT_WORKER ||
 	    header->state_size % sizeof(uint64_t) != 0)
 		return "its slots are not those of a counter file";
 	return NULL;
@@ -289,12 +291,12 @@ judge_header(const struct store_header *header, size_t size)
 
 /* What is wrong with the keys of a file with this header and these names. */
 static const char *
-judge_keys(const struct store_header *header,
-    const struct store_catalog *catalog, const uint64_t *keys)
+judge_keys(const struct counters_header *header,
+    const struct registry *registry, const uint64_t *keys)
 {
 	const uint64_t overflow =
-	    store_format_pack_key((unsigned)catalog->endpoint_count - 1,
-		(unsigned)catalog->method_count - 1, 0);
+	    counters_format_pack_key((unsigned)registry->endpoint_count - 1,
+		(unsigned)registry->method_count - 1, 0);
 	bool has_overflow = false;
 
 	if (header->key_capacity == 0 ||
@@ -302,7 +304,7 @@ judge_keys(const struct store_header *header,
 		return "its key table is of no power of two";
 	for (size_t i = 0; i < header->key_capacity; i++) {
 		if (keys[i] != 0 &&
-		    !store_format_key_is_sound(keys[i], catalog))
+		    !counters_format_key_is_sound(keys[i], registry))
 			return "its key table is damaged";
 		has_overflow |= keys[i] == overflow;
 	}
@@ -311,10 +313,11 @@ judge_keys(const struct store_header *header,
 }
 
 const char *
-store_format_judge(const char *bytes, size_t size)
+counters_format_validate(const char *bytes, size_t size)
 {
-	const struct store_header *header = (const struct store_header *)bytes;
-	struct store_names names;
+	const struct counters_header *header =
+	    (const struct counters_header *)bytes;
+	struct counters_names names;
 	const char *problem;
 
 	if (size == 0)
@@ -324,28 +327,28 @@ store_format_judge(const char *bytes, size_t size)
 	problem = judge_header(header, size);
 	if (problem)
 		return problem;
-	if (store_format_read_names(&names, header) != 0)
+	if (counters_format_read_names(&names, header) != 0)
 		return "its catalog cannot be read";
-	if (names.catalog.fixed_count != header->fixed_count)
+	if (names.registry.fixed_count != header->fixed_count)
 		problem = "its catalog is not what its header says";
 	else
-		problem = judge_keys(header, &names.catalog,
+		problem = judge_keys(header, &names.registry,
 		    (const uint64_t *)(bytes +
-				       store_format_layout(header).keys));
-	store_format_free_names(&names);
+				       counters_format_layout(header).keys));
+	counters_format_free_names(&names);
 	return problem;
 }
 
 bool
-store_format_matches(
-    const struct store_header *header, const struct store_catalog *catalog)
+counters_format_matches(
+    const struct counters_header *header, const struct registry *registry)
 {
 	size_t size;
-	char *text = catalog_text(catalog, &size);
+	char *text = registry_text(registry, &size);
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): mapped */
-	bool same = text && header->catalog_size == size &&
-		    header->key_capacity == catalog->key_capacity &&
-		    header->state_size == sizeof(struct store_state) &&
+	bool same = text && header->registry_size == size &&
+		    header->key_capacity == registry->key_capacity &&
+		    header->state_size == sizeof(struct scoreboard_entry) &&
 		    memcmp(header + 1, text, size) == 0;
 
 	free(text);

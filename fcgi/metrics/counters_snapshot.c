@@ -1,0 +1,225 @@
+/*
+ * Counts never decrease. So a sum that is lower than it was is a loss, and what
+ * the copy has more is what was lost.
+ */
+#include "metrics/counters_snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "metrics/registry.h"
+#include "metrics/counters_format.h"
+
+int
+counters_snapshot_new(struct counters *copy, const struct counters *counters)
+{
+	const char *from = counters->map;
+	char *to = mmap(NULL, counters->map_size, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (to == MAP_FAILED)
+		return -ENOMEM;
+	*copy = *counters;
+	copy->fd = -1;
+	copy->map = to;
+	copy->keys =
+	    (_Atomic uint64_t *)(to + ((const char *)counters->keys - from));
+	copy->slots = to + (counters->slots - from);
+	copy->scoreboard.entries = copy->slots;
+	copy->scoreboard.stride = copy->slot_size;
+	return 0;
+}
+
+void
+counters_snapshot_free(struct counters *copy)
+{
+	if (copy->map)
+		munmap(copy->map, copy->map_size);
+	copy->map = NULL;
+}
+
+void
+counters_snapshot_copy(struct counters *copy, const struct counters *counters)
+{
+	const _Atomic uint64_t *from = counters->map;
+	uint64_t *to = copy->map;
+
+	for (size_t i = 0; i < counters->map_size / sizeof(*to); i++)
+		to[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+}
+
+/* Header and registry, which nobody changes. */
+static size_t
+head_size(const struct counters *counters)
+{
+	return (
+	    size_t)((const char *)counters->keys - (const char *)counters->map);
+}
+
+/*
+ * Whether nobody wrote anything else where the file was cut: as by copying
+ * another file over it, whose numbers would be taken for what was counted
+ * since.
+ */
+static bool
+is_cut_clean(
+    const struct counters *counters, const struct counters *copy, size_t cut)
+{
+	const char *bytes = counters->map;
+	size_t size = head_size(counters);
+
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i] != (i < cut ? ((const char *)copy->map)[i] : 0))
+			return false;
+	return true;
+}
+
+static bool
+restore_head(struct counters *counters, const struct counters *copy)
+{
+	size_t size = head_size(counters);
+
+	if (memcmp(counters->map, copy->map, size) == 0)
+		return false;
+	memcpy(counters->map, copy->map, size);
+	return true;
+}
+
+/* Free each place of the key table that holds no key. */
+static void
+clear_bad_keys(struct counters *counters)
+{
+	for (size_t i = 0; i < counters->registry->key_capacity; i++) {
+		uint64_t key = atomic_load(&counters->keys[i]);
+
+		if (key &&
+		    !counters_format_key_is_sound(key, counters->registry))
+			atomic_compare_exchange_strong(
+			    &counters->keys[i], &key, 0);
+	}
+}
+
+/* Whether a place of the copy's key table holds another key now, or none. */
+static bool
+is_key_lost(
+    const struct counters *counters, const struct counters *copy, size_t i)
+{
+	return copy->keys[i] != 0 && copy->keys[i] != counters->keys[i];
+}
+
+static bool
+are_keys_lost(const struct counters *counters, const struct counters *copy)
+{
+	for (size_t i = 0; i < counters->registry->key_capacity; i++)
+		if (is_key_lost(counters, copy, i) ||
+		    (counters->keys[i] != 0 &&
+			!counters_format_key_is_sound(
+			    counters->keys[i], counters->registry)))
+			return true;
+	return false;
+}
+
+/* What was in the copy's cell and is zeroed now, in all slots. */
+static uint64_t
+zeroed(const struct counters *counters, const struct counters *copy,
+    size_t cell, size_t cut)
+{
+	uint64_t sum = 0;
+
+	for (unsigned slot = 0; slot < copy->slot_count; slot++) {
+		const _Atomic uint64_t *place =
+		    &counters_values(copy, slot)[cell];
+		size_t offset =
+		    (size_t)((const char *)place - (const char *)copy->map);
+		uint64_t now = counters_values(counters, slot)[cell];
+
+		if (offset >= cut)
+			sum += *place;
+		else if (offset + sizeof(*place) > cut && now < *place)
+			sum += *place - now; /* cut in the middle */
+	}
+	return sum;
+}
+
+/*
+ * Put back what one cell of the copy has more. `to` is where its counts belong
+ * in the file, which is elsewhere where its key has another place now.
+ */
+static bool
+restore_cell(struct counters *counters, const struct counters *copy,
+    size_t cell, size_t to, size_t cut)
+{
+	uint64_t lost = 0;
+
+	if (cut != COUNTERS_SNAPSHOT_UNCUT) {
+		lost = zeroed(counters, copy, cell, cut);
+	} else {
+		uint64_t then = counters_sum(copy, cell);
+		uint64_t now = counters_sum(counters, to);
+
+		if (now < then)
+			lost = then - now;
+	}
+	if (lost)
+		counters_add_shared(
+		    counters_values(counters, SLOT_MASTER), to, lost);
+	return lost != 0;
+}
+
+static bool
+restore_fixed(
+    struct counters *counters, const struct counters *copy, size_t cut)
+{
+	bool any = false;
+
+	for (size_t cell = 0; cell < counters->registry->fixed_count; cell++)
+		/* A position, which may go back; its reader finds it again. */
+		if (cell != REGISTRY_GATEWAY_LOG)
+			any |= restore_cell(counters, copy, cell, cell, cut);
+	return any;
+}
+
+/* All keys are entered anew where any is lost: workers may have begun to. */
+static bool
+restore_keys(struct counters *counters, const struct counters *copy, size_t cut)
+{
+	const struct registry *registry = counters->registry;
+	bool are_lost = are_keys_lost(counters, copy);
+	bool any = are_lost;
+
+	if (are_lost)
+		clear_bad_keys(counters);
+	for (size_t i = 0; i < registry->key_capacity; i++) {
+		uint64_t key = copy->keys[i];
+		size_t cell = registry->fixed_count + i;
+		size_t to = cell;
+
+		if (!key)
+			continue;
+		if (are_lost) {
+			struct counters_key parts =
+			    counters_format_unpack_key(key, cell);
+
+			to = counters_key_cell(
+			    counters, parts.endpoint, parts.method, parts.code);
+		}
+		any |= restore_cell(counters, copy, cell, to, cut);
+	}
+	return any;
+}
+
+bool
+counters_snapshot_restore(
+    struct counters *counters, const struct counters *copy, size_t cut)
+{
+	bool any;
+
+	if (cut != COUNTERS_SNAPSHOT_UNCUT &&
+	    !is_cut_clean(counters, copy, cut))
+		cut = COUNTERS_SNAPSHOT_UNCUT;
+	any = restore_head(counters, copy);
+	any |= restore_fixed(counters, copy, cut);
+	any |= restore_keys(counters, copy, cut);
+	return any;
+}
