@@ -18,6 +18,8 @@
 #include "metrics/collectors/listen_backlog.h"
 #include "metrics/counters_guard.h"
 #include "options.h"
+#include "http/nginx_locations.h"
+#include "master/pool.h"
 #include "master/supervisor.h"
 #include "base/version.h"
 
@@ -83,6 +85,25 @@ run_metrics(int argc, char **argv)
 	return 0;
 }
 
+/* For scripts/nginx-conf, with the options of serve from the environment. */
+static int
+run_nginx_locations(int argc, char **argv)
+{
+	struct options options;
+
+	if (argc > 1) {
+		fprintf(stderr,
+		    "fcgi-webapp: nginx-locations takes no '%s', only the "
+		    "environment variables of serve\n",
+		    argv[1]);
+		return 2;
+	}
+	if (options_from_environment(&options, COMMAND_SERVE) < 0)
+		return 2;
+	nginx_locations_print(stdout, pool_blocking_count(&options));
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
 static int
 run_load(int argc, char **argv)
 {
@@ -125,6 +146,8 @@ static const struct {
     {"serve", "run the pool that nginx talks to", run_serve},
     {"metrics", "print the metrics out of the counter file", run_metrics},
     {"load", "raise CPU or memory load, for a time", run_load},
+    {"nginx-locations", "print the part of nginx.conf that routes need",
+	run_nginx_locations},
 };
 
 static void
@@ -133,7 +156,7 @@ print_help(void)
 	puts("Usage: fcgi-webapp COMMAND [OPTION]...\n"
 	     "A web service behind nginx that counts, drains and recovers.\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+		printf("  %-16s %s\n", commands[i].name, commands[i].summary);
 	puts("\n  --help     print this; fcgi-webapp COMMAND --help says more\n"
 	     "  --version  print the version\n\n"
 	     "Example: fcgi-webapp load --cpu 0.9 --seconds 30\n"
@@ -161,8 +184,8 @@ main(int argc, char **argv)
 		return argc > 1 ? 0 : 2;
 	}
 	fprintf(stderr,
-	    "fcgi-webapp: '%s' is not a command; it takes serve, metrics or "
-	    "load (see fcgi-webapp --help)\n",
+	    "fcgi-webapp: '%s' is not a command; it takes serve, metrics, "
+	    "load or nginx-locations (see fcgi-webapp --help)\n",
 	    command);
 	return 2;
 }

@@ -17,7 +17,8 @@ struct options {
 	const char *socket;
 	const char *metrics_socket;
 	const char *metrics_file;
-	long workers;           /* 0: the CPUs allowed, at least 2 */
+	long workers; /* nonblocking; 0: the CPUs allowed, at least 2 */
+	long blocking_workers;  /* 0: four for each CPU allowed, at least 8 */
 	long max_requests;      /* 0: no end */
 	double request_timeout; /* seconds */
 	double drain_timeout;   /* seconds */

@@ -18,26 +18,28 @@ enum { SLOT_MASTER, SLOT_METRICS, SLOT_CGI, SLOT_WORKER };
 /* It means nothing once the process is gone. */
 struct scoreboard_entry {
 	_Alignas(64) _Atomic int64_t pid; /* 0: nobody */
-	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns, 0: idle */
-	_Atomic int64_t relieved; /* the same, once it gave all else away */
-	_Atomic int32_t stopped;  /* the master saw it under SIGSTOP */
-	_Atomic int64_t connections;
-	_Atomic int64_t served;      /* requests since the process started */
+	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns; 0: idle */
+	_Atomic int32_t stopped;          /* by SIGSTOP, as its parent saw */
 	_Atomic int32_t draining;    /* leaving; the master's: the pool is */
-	_Atomic int64_t load_pid;    /* the master's: of the load; 0: none */
-	_Atomic int64_t load_ticket; /* the master's: of the load that was asked
-					for, until it ends; 0: none */
-	_Atomic int64_t supervisor_pid; /* the master's: of its parent */
-	_Atomic int64_t leaver;         /* the master's: pid of the worker that
-					   may stop accepting; 0: none */
-	_Atomic uint32_t listen_inode;  /* the master's: of the public socket */
-	_Atomic int64_t started;        /* the master's: CLOCK_BOOTTIME ns */
-	_Atomic int64_t request_rate;   /* the master's: in 1/1000 a second, */
-	_Atomic int64_t cpu_usage;      /* in ns a second; -1: not known, */
-	_Atomic int64_t cpu_throttled;  /* in ns a second, over all CPUs, */
-	_Atomic int64_t cpu_throttled_share; /* periods of 1,000, as above */
-	char request_id[40];                 /* of the request that runs */
-	char path[64];
+	_Atomic int32_t is_blocking; /* a blocking worker */
+	_Atomic int64_t connections;
+	_Atomic int64_t served; /* requests since the process started */
+	char request_id[40];    /* of the request under way, */
+	char path[64];          /* and its path, both perhaps cut */
+
+	/* The rest is used in the master's entry only: what the pool is doing.
+	 */
+	_Atomic int64_t supervisor_pid;
+	_Atomic int64_t started;       /* the pool, CLOCK_BOOTTIME ns */
+	_Atomic uint32_t listen_inode; /* of the nonblocking workers' socket */
+	_Atomic uint32_t blocking_inode; /* of the blocking workers' socket */
+	_Atomic int64_t leaver; /* pid of the worker that may stop accepting */
+	_Atomic int64_t load_pid;    /* of the load's process; 0: none */
+	_Atomic int64_t load_ticket; /* of the load; 0: none (load_manager.h) */
+	_Atomic int64_t request_rate;        /* in 1/1000 a second */
+	_Atomic int64_t cpu_usage;           /* in ns a second; -1: unknown */
+	_Atomic int64_t cpu_throttled;       /* as above, over all CPUs */
+	_Atomic int64_t cpu_throttled_share; /* periods of 1,000; -1: unknown */
 };
 
 struct scoreboard {
@@ -53,7 +55,7 @@ scoreboard_entry(const struct scoreboard *scoreboard, unsigned slot)
 					   slot * scoreboard->stride);
 }
 
-/* Whether the slot's process takes on more than it has. */
+/* Whether the process takes new requests. */
 static inline bool
 scoreboard_is_serving(const struct scoreboard_entry *entry)
 {

@@ -14,6 +14,8 @@
 #define PATCH  (1u << METHOD_PATCH)
 
 #define FAULT_INJECTION ROUTE_FAULT_INJECTION
+#define NONBLOCKING     ROUTE_NONBLOCKING
+#define RATE_LIMITED    ROUTE_RATE_LIMITED
 
 const struct route router_routes[] = {
 #define ROUTE(name, path, methods, flags)                                      \

@@ -16,7 +16,11 @@ enum endpoint {
 /* A request that is not to be counted, such as a scrape. */
 enum { ENDPOINT_UNCOUNTED = -1 };
 
-enum { ROUTE_FAULT_INJECTION = 1 };
+enum {
+	ROUTE_FAULT_INJECTION = 1,
+	ROUTE_NONBLOCKING = 2,
+	ROUTE_RATE_LIMITED = 4,
+};
 
 struct route {
 	const char *name;

@@ -1,5 +1,6 @@
 #include "master/child.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,34 +17,33 @@
 static const int64_t YOUNG_NS = 10000000000;
 static const int64_t BACKOFF_NS = 100000000;
 static const int64_t BACKOFF_MAX_NS = 5000000000;
+static const int64_t GRACE_NS = 100000000;
 
 /* The scoreboard's fields of one process, ready for the next one. */
 static void
-reset_state(struct scoreboard_entry *state)
+reset_entry(struct scoreboard_entry *entry)
 {
-	state->pid = 0;
-	state->request_started = 0;
-	state->relieved = 0;
-	state->stopped = 0;
-	state->connections = 0;
-	state->served = 0;
-	state->draining = 0;
-	memset(state->request_id, 0, sizeof(state->request_id));
-	memset(state->path, 0, sizeof(state->path));
+	entry->pid = 0;
+	entry->request_started = 0;
+	entry->stopped = 0;
+	entry->connections = 0;
+	entry->served = 0;
+	entry->draining = 0;
+	memset(entry->request_id, 0, sizeof(entry->request_id));
+	memset(entry->path, 0, sizeof(entry->path));
 }
 
 bool
 child_start(struct child *child, const struct counters *counters,
     void (*run)(void *context, const struct child *child), void *context)
 {
-	struct scoreboard_entry *state =
+	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, child->slot);
 	pid_t parent = getpid();
 
-	reset_state(state);
+	assert(child->state == CHILD_ABSENT);
+	reset_entry(entry);
 	child->start_at = 0;
-	child->stopped_at = 0;
-	child->is_over_deadline = false;
 	child->pid = fork();
 	if (child->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -59,7 +59,8 @@ child_start(struct child *child, const struct counters *counters,
 		child->start_at = clock_now() + CLOCK_NS_PER_SECOND;
 		return false;
 	}
-	state->pid = child->pid;
+	child->state = CHILD_RUNNING;
+	entry->pid = child->pid;
 	child->started_at = clock_now();
 	LOG(LOG_INFO, "started", LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
@@ -68,18 +69,22 @@ child_start(struct child *child, const struct counters *counters,
 }
 
 void
-child_stopped(
-    struct child *child, const struct counters *counters, bool is_stopped)
+child_suspended(
+    struct child *child, const struct counters *counters, bool is_suspended)
 {
-	child->stopped_at = is_stopped ? clock_now() : 0;
+	assert(child->state != CHILD_ABSENT);
+	if (child->state == CHILD_KILLED)
+		return;
+	child->state = is_suspended ? CHILD_SUSPENDED : CHILD_RUNNING;
+	child->suspended_at = clock_now();
 	scoreboard_entry(&counters->scoreboard, child->slot)->stopped =
-	    is_stopped;
+	    is_suspended;
 }
 
 static enum child_end
 why_ended(const struct child *child, int status)
 {
-	if (child->is_over_deadline)
+	if (child->state == CHILD_KILLED)
 		return CHILD_DEADLINE;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_DRAINED)
 		return CHILD_DRAINED;
@@ -89,20 +94,21 @@ why_ended(const struct child *child, int status)
 }
 
 enum child_end
-child_ended(struct child *child, const struct counters *counters, int status,
+child_exited(struct child *child, const struct counters *counters, int status,
     bool *served)
 {
 	static const char *const reasons[] = {
 	    "drained", "recycled", "crashed", "deadline"};
-	struct scoreboard_entry *state =
+	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, child->slot);
 	enum child_end end = why_ended(child, status);
-	bool is_busy = state->request_started != 0;
+	bool is_busy = entry->request_started != 0;
 
-	*served = state->served > 0 || is_busy ||
+	assert(child->state != CHILD_ABSENT);
+	*served = entry->served > 0 || is_busy ||
 		  clock_now() - child->started_at > YOUNG_NS;
 	/* The path and the id were written by the process that has ended. */
-	state->request_id[sizeof(state->request_id) - 1] = '\0';
+	entry->request_id[sizeof(entry->request_id) - 1] = '\0';
 	LOG(end == CHILD_CRASHED ? LOG_WARNING : LOG_INFO, "ended",
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
@@ -110,10 +116,10 @@ child_ended(struct child *child, const struct counters *counters, int status,
 	    LOG_NUMBER("status", WIFEXITED(status) ? WEXITSTATUS(status) : 0),
 	    LOG_STRING("signal",
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : ""),
-	    LOG_STRING("request_id", is_busy ? state->request_id : ""));
-	reset_state(state);
+	    LOG_STRING("request_id", is_busy ? entry->request_id : ""));
+	reset_entry(entry);
+	child->state = CHILD_ABSENT;
 	child->pid = 0;
-	child->stopped_at = 0;
 	return end;
 }
 
@@ -136,7 +142,8 @@ child_schedule(struct child *child, bool failed)
 bool
 child_is_due(const struct child *child, int64_t now)
 {
-	return !child->pid && child->start_at && child->start_at <= now;
+	return child->state == CHILD_ABSENT && child->start_at &&
+	       child->start_at <= now;
 }
 
 int64_t
@@ -155,27 +162,30 @@ void
 child_check_deadline(struct child *child, const struct counters *counters,
     int64_t limit_ns, int64_t now)
 {
-	struct scoreboard_entry *state =
+	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, child->slot);
 	const char *parameter;
 	int64_t started;
+	int64_t began; /* its request, or its suspension */
 
-	if (!child->pid || child->is_over_deadline)
+	if (child->state != CHILD_RUNNING && child->state != CHILD_SUSPENDED)
 		return;
 	started = child_request_started(child, counters, now);
-	if (!(started && now - started > limit_ns) &&
-	    !(child->stopped_at && now - child->stopped_at > limit_ns))
+	began = child->state == CHILD_SUSPENDED ? child->suspended_at : now;
+	if (started && started < began)
+		began = started;
+	if (now - began <= limit_ns + GRACE_NS)
 		return;
-	child->is_over_deadline = true;
-	state->path[sizeof(state->path) - 1] = '\0';
-	state->request_id[sizeof(state->request_id) - 1] = '\0';
+	child->state = CHILD_KILLED;
+	entry->path[sizeof(entry->path) - 1] = '\0';
+	entry->request_id[sizeof(entry->request_id) - 1] = '\0';
 	LOG(LOG_ERROR, "over its deadline: killed",
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid),
 	    LOG_STRING("endpoint", started ? router_endpoint_name(router_find(
-						 state->path, &parameter))
+						 entry->path, &parameter))
 					   : ""),
-	    LOG_STRING("request_id", started ? state->request_id : ""));
+	    LOG_STRING("request_id", started ? entry->request_id : ""));
 	kill(child->pid, SIGKILL);
 }

@@ -13,17 +13,24 @@
 
 #include "metrics/counters.h"
 
+enum child_state {
+	CHILD_ABSENT, /* no process; start_at says when to start one */
+	CHILD_RUNNING,
+	CHILD_SUSPENDED, /* by SIGSTOP */
+	CHILD_KILLED     /* for its deadline; not reaped yet */
+};
+
 struct child {
 	const char *role; /* in log lines; also the process's name (comm) */
 	unsigned number;  /* of a worker, from 0 */
 	unsigned slot;    /* where its state is in the counter file */
-	pid_t pid;        /* 0: there is no process */
+	enum child_state state;
+	pid_t pid; /* CHILD_ABSENT: 0 */
 	/* All times are CLOCK_MONOTONIC in ns. */
 	int64_t started_at;
-	int64_t start_at;      /* without a process: when to start one */
-	int64_t stopped_at;    /* SIGSTOP; 0: it runs */
-	int failures;          /* exits in a row before it served a request */
-	bool is_over_deadline; /* it was killed for that */
+	int64_t start_at;     /* CHILD_ABSENT: when to start one; 0: never */
+	int64_t suspended_at; /* CHILD_SUSPENDED */
+	int failures;         /* exits in a row before it served a request */
 };
 
 /* Why a child ended. */
@@ -43,15 +50,15 @@ bool child_start(struct child *child, const struct counters *counters,
     void (*run)(void *context, const struct child *child), void *context);
 
 /* Note what waitpid() with WUNTRACED | WCONTINUED told of a stop. */
-void child_stopped(
-    struct child *child, const struct counters *counters, bool is_stopped);
+void child_suspended(
+    struct child *child, const struct counters *counters, bool is_suspended);
 
 /*
  * Note and log that the process has ended with this wait status. Returns why.
  * *served tells whether it had begun a request or lived for 10 s.
  */
-enum child_end child_ended(struct child *child, const struct counters *counters,
-    int status, bool *served);
+enum child_end child_exited(struct child *child,
+    const struct counters *counters, int status, bool *served);
 
 /*
  * Set when the next process starts: at once, or after 0.1 s, doubled up to 5 s
@@ -63,8 +70,9 @@ void child_schedule(struct child *child, bool failed);
 bool child_is_due(const struct child *child, int64_t now);
 
 /*
- * Kill the process, with a log line, when its request or its stop lasts longer
- * than limit_ns.
+ * Kill the process, with a log line, when its request or its suspension lasts
+ * longer than limit_ns, and 0.1 s more: one that takes just that long is not
+ * killed.
  */
 void child_check_deadline(struct child *child, const struct counters *counters,
     int64_t limit_ns, int64_t now);

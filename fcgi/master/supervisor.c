@@ -4,6 +4,7 @@
  */
 #include "master/supervisor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,26 +28,30 @@
 #include "metrics/counters_guard.h"
 #include "master/metrics_process.h"
 #include "master/master.h"
+#include "master/pool.h"
 #include "http/router.h"
 #include "service.h"
-#include "worker/worker.h"
+#include "worker/nonblocking_worker.h"
 
 enum { TICK_MS = 100, FAILURES_MAX = 10 };
+
+enum supervisor_state {
+	SUPERVISOR_SERVING,
+	SUPERVISOR_LEAVING, /* TERM, QUIT or INT has come */
+	SUPERVISOR_ENDED    /* the master has, for good */
+};
 
 struct supervisor {
 	const struct options *options;
 	struct counters counters;
 	struct gateway_log gateway_log;
 	struct service service;
+	struct sockets sockets;
 	struct master_config master_config;
-	int metrics_fd;
-	struct listener_file socket;
-	struct listener_file metrics_socket;
 	int signals;
 	struct child master;
 	struct child metrics;
-	bool is_leaving; /* TERM, QUIT or INT has come */
-	bool is_done;
+	enum supervisor_state state;
 	int exit_status;
 };
 
@@ -59,7 +64,7 @@ run_master(void *context, const struct child *child)
 
 	(void)child;
 	close(supervisor->signals);
-	close(supervisor->metrics_fd);
+	close(supervisor->sockets.metrics.fd);
 	exit(master_run(&supervisor->master_config));
 }
 
@@ -75,7 +80,7 @@ run_metrics(void *context, const struct child *child)
 	struct supervisor *supervisor = context;
 	const struct worker_config config = {
 	    .service = &supervisor->service,
-	    .listen_fd = supervisor->metrics_fd,
+	    .listen_fd = supervisor->sockets.metrics.fd,
 	    .slot = child->slot,
 	    .dispatch = metrics_process_dispatch,
 	    .each_second = count_gateway_log,
@@ -85,8 +90,9 @@ run_metrics(void *context, const struct child *child)
 	int status;
 
 	close(supervisor->signals);
-	close(supervisor->master_config.listen_fd);
-	status = worker_run(&config);
+	close(supervisor->sockets.nonblocking.fd);
+	close(supervisor->sockets.blocking.fd);
+	status = nonblocking_worker_run(&config);
 	gateway_log_count(&supervisor->gateway_log);
 	exit(status);
 }
@@ -131,6 +137,14 @@ reap_orphans(struct supervisor *supervisor)
 	}
 }
 
+static void
+end(struct supervisor *supervisor, int exit_status)
+{
+	assert(supervisor->state != SUPERVISOR_ENDED);
+	supervisor->exit_status = exit_status;
+	supervisor->state = SUPERVISOR_ENDED;
+}
+
 /* The master has ended: by itself, so all is over, or by a signal. */
 static void
 master_ended(struct supervisor *supervisor, int status)
@@ -139,11 +153,9 @@ master_ended(struct supervisor *supervisor, int status)
 	bool is_serving = has_served(&supervisor->counters);
 	bool served;
 
-	child_ended(master, &supervisor->counters, status, &served);
-	if (WIFEXITED(status) || supervisor->is_leaving) {
-		supervisor->exit_status =
-		    WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-		supervisor->is_done = true;
+	child_exited(master, &supervisor->counters, status, &served);
+	if (WIFEXITED(status) || supervisor->state == SUPERVISOR_LEAVING) {
+		end(supervisor, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		return;
 	}
 	reap_orphans(supervisor);
@@ -153,8 +165,7 @@ master_ended(struct supervisor *supervisor, int status)
 		    "giving up: the master died %d times before a worker "
 		    "served anything; the lines above say how",
 		    master->failures);
-		supervisor->exit_status = 1;
-		supervisor->is_done = true;
+		end(supervisor, 1);
 	}
 }
 
@@ -164,12 +175,13 @@ child_changed(struct supervisor *supervisor, struct child *child, int status)
 	bool served;
 
 	if (WIFSTOPPED(status) || WIFCONTINUED(status)) {
-		child_stopped(child, &supervisor->counters, WIFSTOPPED(status));
+		child_suspended(
+		    child, &supervisor->counters, WIFSTOPPED(status));
 	} else if (child == &supervisor->master) {
 		master_ended(supervisor, status);
 	} else {
 		enum child_end end =
-		    child_ended(child, &supervisor->counters, status, &served);
+		    child_exited(child, &supervisor->counters, status, &served);
 
 		child_schedule(child, end == CHILD_CRASHED && !served);
 	}
@@ -181,7 +193,7 @@ reap(struct supervisor *supervisor)
 	int status;
 	pid_t pid;
 
-	while (!supervisor->is_done &&
+	while (supervisor->state != SUPERVISOR_ENDED &&
 	       (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) >
 		   0) {
 		if (pid == supervisor->master.pid)
@@ -231,11 +243,12 @@ handle_signal(struct supervisor *supervisor)
 		    LOG_STRING("signal", strsignal(number)));
 		return;
 	}
-	supervisor->is_leaving |= number != SIGHUP;
+	if (number != SIGHUP)
+		supervisor->state = SUPERVISOR_LEAVING;
 	if (supervisor->master.pid)
 		kill(supervisor->master.pid, number);
-	else
-		supervisor->is_done = supervisor->is_leaving;
+	else if (supervisor->state == SUPERVISOR_LEAVING)
+		end(supervisor, 0);
 }
 
 static void
@@ -243,7 +256,7 @@ run(struct supervisor *supervisor)
 {
 	struct pollfd signals = {.fd = supervisor->signals, .events = POLLIN};
 
-	while (!supervisor->is_done) {
+	while (supervisor->state != SUPERVISOR_ENDED) {
 		check_children(supervisor, clock_now());
 		if (poll(&signals, 1, TICK_MS) > 0)
 			handle_signal(supervisor);
@@ -270,7 +283,7 @@ open_signals(struct supervisor *supervisor)
 }
 
 static int
-open_store(struct supervisor *supervisor, const struct registry *registry)
+open_counters(struct supervisor *supervisor, const struct registry *registry)
 {
 	struct counters *counters = &supervisor->counters;
 	struct scoreboard_entry *state;
@@ -278,8 +291,9 @@ open_store(struct supervisor *supervisor, const struct registry *registry)
 	int error;
 
 	counters_guard_exit_on_truncation();
-	error = counters_open(
-	    counters, path, registry, supervisor->master_config.worker_count);
+	error = counters_open(counters, path, registry,
+	    supervisor->master_config.nonblocking_count +
+		supervisor->master_config.blocking_count);
 	if (!error)
 		error = counters_guard_install(counters, path);
 	if (error)
@@ -299,15 +313,15 @@ static int
 open_sockets(struct supervisor *supervisor)
 {
 	const struct options *options = supervisor->options;
+	struct scoreboard_entry *entry =
+	    scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER);
+	int error = sockets_open(&supervisor->sockets, options);
 
-	supervisor->master_config.listen_fd = listener_open(options->socket);
-	if (supervisor->master_config.listen_fd < 0)
-		return supervisor->master_config.listen_fd;
-	supervisor->socket = listener_file(options->socket);
-	supervisor->metrics_fd = listener_open(options->metrics_socket);
-	if (supervisor->metrics_fd < 0)
-		return supervisor->metrics_fd;
-	supervisor->metrics_socket = listener_file(options->metrics_socket);
+	if (error)
+		return error;
+	entry->listen_inode =
+	    listener_inode(supervisor->sockets.nonblocking.fd);
+	entry->blocking_inode = listener_inode(supervisor->sockets.blocking.fd);
 	return gateway_log_open(&supervisor->gateway_log,
 	    options->metrics_socket, &supervisor->counters);
 }
@@ -320,7 +334,7 @@ open_all(struct supervisor *supervisor, const struct registry *registry)
 	int orders[2];
 
 	if (!error)
-		error = open_store(supervisor, registry);
+		error = open_counters(supervisor, registry);
 	if (!error)
 		error = open_sockets(supervisor);
 	if (!error && pipe2(orders, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -335,10 +349,8 @@ open_all(struct supervisor *supervisor, const struct registry *registry)
 	    .backlog_fd = listen_backlog_open(),
 	};
 	config->service = &supervisor->service;
+	config->sockets = &supervisor->sockets;
 	config->load_orders = orders[0];
-	config->socket = supervisor->socket;
-	scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER)
-	    ->listen_inode = listener_inode(config->listen_fd);
 	return 0;
 }
 
@@ -363,16 +375,13 @@ end_child(struct child *child)
 static void
 close_all(struct supervisor *supervisor)
 {
-	const struct options *options = supervisor->options;
+	const struct scoreboard_entry *entry =
+	    scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER);
 
 	end_child(&supervisor->master);
 	reap_orphans(supervisor);
 	end_child(&supervisor->metrics);
-	/* A draining master has unlinked it, and a successor may be there. */
-	if (!scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER)
-		 ->draining)
-		listener_unlink(options->socket, supervisor->socket);
-	listener_unlink(options->metrics_socket, supervisor->metrics_socket);
+	sockets_unlink_all(&supervisor->sockets, entry->draining);
 	counters_guard_finish(&supervisor->counters);
 	counters_close(&supervisor->counters);
 }
@@ -384,7 +393,9 @@ supervisor_run(const struct options *options, const struct registry *registry)
 
 	supervisor.options = options;
 	supervisor.counters.fd = -1;
-	supervisor.master_config.worker_count = master_worker_count(options);
+	supervisor.master_config.nonblocking_count =
+	    pool_nonblocking_count(options);
+	supervisor.master_config.blocking_count = pool_blocking_count(options);
 	supervisor.master =
 	    (struct child){.role = "master", .slot = SLOT_MASTER};
 	supervisor.metrics =
@@ -394,9 +405,7 @@ supervisor_run(const struct options *options, const struct registry *registry)
 	/* So that workers whose master died are ours to reap. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (open_all(&supervisor, registry) < 0) {
-		listener_unlink(options->socket, supervisor.socket);
-		listener_unlink(
-		    options->metrics_socket, supervisor.metrics_socket);
+		sockets_unlink_all(&supervisor.sockets, false);
 		return 1;
 	}
 	child_schedule(&supervisor.metrics, false);

@@ -2,52 +2,43 @@
 #define AFFINITY_H
 
 /*
- * Which worker is to have a connection that nginx keeps.
+ * Connection affinity: which nonblocking worker should own a connection that
+ * nginx keeps.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
-#include "metrics/counters.h"
+#include "scoreboard.h"
 
 /*
  * The answers after which a connection is first looked at: it is surely one
- * that is kept then. One that was given counts on from here, so that it is not
- * soon given back by a worker that judges otherwise.
+ * that is kept then. One that was passed counts on from here, so that it is not
+ * soon passed back by a worker that decides otherwise.
  */
 enum { AFFINITY_FIRST = 2 };
 
-/* What one worker knows; it fills in all but slow_ns, which begins at 0. */
+/* What one worker knows. */
 struct affinity {
-	const struct counters *counters;
+	const struct scoreboard *scoreboard;
 	unsigned slot;          /* its own */
 	unsigned worker_count;  /* 0: its connections stay with it */
-	size_t connections_max; /* that any worker may be given */
-	int64_t slow_ns;        /* nine in ten requests take no longer */
+	size_t connections_max; /* above which a worker is passed none */
 };
-
-/* Take note of what a request took, in ns. */
-void affinity_note(struct affinity *affinity, int64_t duration_ns);
 
 /*
  * Whether to look at a connection, after so many answers on it: after
- * AFFINITY_FIRST, and then from time to time.
+ * AFFINITY_FIRST, and then from time to time, so that a worker that was
+ * replaced gets its connections again.
  */
 bool affinity_is_due(const struct affinity *affinity, unsigned answered);
 
 /*
- * The slot of the worker that is to have a connection of this process of nginx
- * (0: it is not known which): affinity->slot, or another to which it can be
- * given now.
+ * The slot of the worker that should own a connection of this process of nginx
+ * (0: unknown, so the connection stays): affinity->slot, or another that takes
+ * connections now.
  */
 unsigned affinity_find(const struct affinity *affinity, pid_t nginx);
-
-/*
- * The slot of the worker that is to have the connections of one that is stuck;
- * its own, affinity->slot, where there is none. For signal handlers too.
- */
-unsigned affinity_find_other(const struct affinity *affinity);
 
 #endif

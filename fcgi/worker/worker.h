@@ -1,10 +1,19 @@
 #ifndef WORKER_H
 #define WORKER_H
 
-#include "worker/channel.h"
+/*
+ * What both kinds of worker have in common: nonblocking_worker.h and
+ * blocking_worker.h.
+ */
+
+#include <stdbool.h>
+
 #include "http/request.h"
 #include "http/response.h"
+#include "scoreboard.h"
 #include "service.h"
+#include "worker/channel.h"
+#include "worker/life.h"
 
 /* How a worker's process ends where no signal ends it. */
 enum worker_exit {
@@ -17,10 +26,10 @@ enum worker_exit {
 struct worker_config {
 	const struct service *service;
 	int listen_fd;
-	unsigned slot; /* in the counter file */
-	/* All workers', by slot: who may be given connections. */
+	unsigned slot; /* in the scoreboard and the counter file */
+	/* All nonblocking workers', by slot: they pass connections. */
 	const struct channel *channels;
-	unsigned worker_count; /* 0: none are given */
+	unsigned worker_count; /* 0: no connection is passed */
 	long max_requests;     /* 0: no end */
 	/* Answers a request; returns the endpoint to count it under. */
 	int (*dispatch)(struct request *, struct response *);
@@ -30,11 +39,31 @@ struct worker_config {
 	int writable_fd; /* a file that the process may cut; -1: none */
 };
 
+struct worker {
+	const struct worker_config *config;
+	struct scoreboard_entry *entry;
+	struct life life;
+	int signal_fd;  /* TERM, QUIT and INT, which are blocked */
+	int64_t served; /* requests */
+};
+
 /*
- * Serve until TERM or QUIT (drain), INT (leave at once) or max_requests. To be
- * called in a process of its own, with these signals blocked. Returns an
- * enum worker_exit for exit().
+ * Prepare the process: signals, libfcgi, for so many connections at once.
+ * Returns 0 or a negative errno.
  */
-int worker_run(const struct worker_config *config);
+int worker_open(struct worker *worker, const struct worker_config *config,
+    unsigned connections_max);
+
+/* The last step before the first request: enter the sandbox. */
+void worker_enter_sandbox(const struct worker *worker);
+
+/* Read one signal and do what it asks: leave, or end at once. */
+void worker_read_signal(struct worker *worker);
+
+/* Leave where --max-requests have been served. */
+void worker_check_max_requests(struct worker *worker);
+
+/* Whether the whole pool drains, and not only this worker. */
+bool worker_pool_is_draining(const struct worker *worker);
 
 #endif

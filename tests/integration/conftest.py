@@ -19,6 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / os.environ.get("BUILD", "build") / "fcgi-webapp"
 
+# Of every service here that is not told otherwise.
+BLOCKING_WORKERS = 2
+
 
 def free_ports(count):
     """Ports that nobody listens on, no two alike: each is held until the last is found."""
@@ -88,6 +91,7 @@ class Service:
             "METRICS_PORT": str(self.metrics_port),
             "FCGI_WEBAPP_METRICS_FILE": str(self.counters),
             "ACCESS_LOG": str(self.folder / "access.log"),
+            "FCGI_WEBAPP_BLOCKING_WORKERS": str(BLOCKING_WORKERS),
             **{name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")},
             **{name: str(value) for name, value in environment.items()},
         }
@@ -183,6 +187,10 @@ class Service:
     @property
     def workers(self):
         return [pid for pid in children(self.master) if name_of(pid) == "worker"]
+
+    @property
+    def blocking_workers(self):
+        return [pid for pid in children(self.master) if name_of(pid) == "blocking worker"]
 
     @property
     def observer(self):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, Answer, wait_for
+from conftest import BLOCKING_WORKERS, PROGRAM, Answer, wait_for
 from descriptors import no_more_files
 
 PROBLEM = "application/problem+json"
@@ -40,7 +40,7 @@ def test_live_is_one_snapshot_of_everything(service):
     before = service.get("/live").json
     service.get("/bye")
     after = wait_for(lambda: (now := service.get("/live").json)["requests"]["bye"] > before["requests"]["bye"] and now)
-    assert after["workers"]["count"] == 2
+    assert after["workers"]["count"] == 2 + BLOCKING_WORKERS
     assert after["starts"] == 1
     assert after["uptime_seconds"] >= 0
     assert after["cpu"]["limit_cores"] > 0 and after["memory"]["limit_bytes"] > 0

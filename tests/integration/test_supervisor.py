@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, children, exists, name_of, short_folder, stat_of, wait_for
+from conftest import BLOCKING_WORKERS, PROGRAM, children, exists, name_of, short_folder, stat_of, wait_for
 from test_pool import load_of
 
 
@@ -46,7 +46,7 @@ def test_a_killed_master_is_replaced_and_no_get_fails(own_service):
     assert service.supervisor == supervisor and service.process.poll() is None
     wait_for(lambda: len(service.workers) == 2)
     assert service.scrape()[("fcgi_webapp_starts_total",)] == 1
-    assert service.scrape()[("fcgi_worker_exits_total", ("reason", "crashed"))] == 6
+    assert service.scrape()[("fcgi_worker_exits_total", ("reason", "crashed"))] == 3 * (2 + BLOCKING_WORKERS)
 
 
 def test_a_scrape_is_answered_while_there_is_no_master(own_service):

@@ -1,0 +1,174 @@
+#include "worker/blocking_worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "options.h"
+#include "worker/events.h"
+#include "worker/exchange.h"
+
+/* How long a connection may take to send its request. */
+static const int64_t REQUEST_NS = 5000000000;
+
+/* Without accepting, where there are no descriptors or no memory. */
+enum { PAUSE_MS = 10 };
+
+struct blocking_worker {
+	struct worker worker;
+	struct events events;
+	struct event_source listen_source;
+	struct event_source signal_source;
+	struct connection connection;
+	struct exchange exchange;
+	int64_t queue_max_ns; /* see exchange_begin() */
+};
+
+/* Wait until the request is here whole. Returns whether it is. */
+static bool
+receive(struct connection *connection)
+{
+	int64_t until = clock_now() + REQUEST_NS;
+	enum connection_status status = connection_read(connection);
+
+	while (status == CONNECTION_WAITING || status == CONNECTION_PARTIAL) {
+		struct pollfd pollfd = {.fd = connection->fd, .events = POLLIN};
+		int64_t left = until - clock_now();
+
+		if (left <= 0)
+			return false;
+		poll(&pollfd, 1, (int)(left / CLOCK_NS_PER_MS) + 1);
+		status = connection_read(connection);
+	}
+	return status == CONNECTION_REQUEST;
+}
+
+/* Whether nginx has closed the connection: its client left in the queue. */
+static bool
+is_abandoned(const struct connection *connection)
+{
+	struct pollfd pollfd = {.fd = connection->fd};
+
+	return poll(&pollfd, 1, 0) > 0 && (pollfd.revents & POLLHUP);
+}
+
+static void
+sleep_for(int64_t ns)
+{
+	const struct timespec time = {
+	    .tv_sec = ns / CLOCK_NS_PER_SECOND,
+	    .tv_nsec = ns % CLOCK_NS_PER_SECOND,
+	};
+
+	nanosleep(&time, NULL);
+}
+
+static void
+answer(struct blocking_worker *self)
+{
+	exchange_begin(&self->worker, &self->connection, &self->exchange,
+	    self->queue_max_ns);
+	sleep_for(self->exchange.response.delay_ns);
+	exchange_end(&self->worker, &self->connection, &self->exchange);
+}
+
+/* Serve one connection. Returns whether there may be another. */
+static bool
+accept_one(struct blocking_worker *self)
+{
+	struct worker *worker = &self->worker;
+	struct connection *connection = &self->connection;
+	int fd = accept4(worker->config->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno != EAGAIN) /* no descriptors, or no memory */
+			sleep_for(PAUSE_MS * CLOCK_NS_PER_MS);
+		return false;
+	}
+	if (connection_open(connection, fd) < 0)
+		return true;
+	worker->entry->connections = 1;
+	if (receive(connection) && !is_abandoned(connection))
+		answer(self);
+	connection_close(connection);
+	worker->entry->connections = 0;
+	worker_check_max_requests(worker);
+	return true;
+}
+
+static void
+handle_listen(void *context, struct event_source *source, uint32_t events)
+{
+	(void)source;
+	(void)events;
+	accept_one(context);
+}
+
+static void
+handle_signal(void *context, struct event_source *source, uint32_t events)
+{
+	struct blocking_worker *self = context;
+
+	(void)source;
+	(void)events;
+	worker_read_signal(&self->worker);
+}
+
+static int
+run(struct blocking_worker *self)
+{
+	struct worker *worker = &self->worker;
+
+	while (worker->life.state == LIFE_SERVING)
+		if (events_wait(&self->events, -1) < 0)
+			return WORKER_FAILED;
+	worker->entry->draining = 1;
+	/* The socket has no name any more: serve what waits in its backlog. */
+	if (worker_pool_is_draining(worker))
+		while (worker->life.state != LIFE_ENDED && accept_one(self))
+			worker_read_signal(worker);
+	return worker->life.exit_code;
+}
+
+static int
+open_all(struct blocking_worker *self, const struct worker_config *config)
+{
+	double timeout = config->service->options->request_timeout;
+	int error = worker_open(&self->worker, config, 1);
+
+	self->connection.fd = -1;
+	self->queue_max_ns = (int64_t)(timeout / 2 * 1e9);
+	self->listen_source = (struct event_source){.handle = handle_listen};
+	self->signal_source =
+	    (struct event_source){.handle = handle_signal, .is_last = true};
+	if (!error)
+		error = events_open(&self->events, self);
+	if (!error)
+		error = events_add(&self->events, self->worker.signal_fd,
+		    EPOLLIN, &self->signal_source);
+	/* Exclusive: a new connection wakes one of the free workers. */
+	return error ? error
+		     : events_add(&self->events, config->listen_fd,
+			   EPOLLIN | EPOLLEXCLUSIVE, &self->listen_source);
+}
+
+int
+blocking_worker_run(const struct worker_config *config)
+{
+	static struct blocking_worker self;
+	int error = open_all(&self, config);
+
+	if (error) {
+		log_text(LOG_ERROR, "blocking worker cannot start: %s",
+		    strerror(-error));
+		return WORKER_FAILED;
+	}
+	worker_enter_sandbox(&self.worker);
+	return run(&self);
+}

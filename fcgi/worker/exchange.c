@@ -1,0 +1,133 @@
+#include "worker/exchange.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "http/cgi.h"
+#include "http/router.h"
+
+/*
+ * Show in the scoreboard that a request is under way, so that the master can
+ * say which one it was when it has to kill this process.
+ */
+static void
+show(const struct worker *worker, const struct request *request, int64_t now)
+{
+	struct scoreboard_entry *entry = worker->entry;
+	size_t length = strnlen(request->id, sizeof(entry->request_id) - 1);
+
+	memcpy(entry->request_id, request->id, length);
+	entry->request_id[length] = '\0';
+	length = strnlen(request->path, sizeof(entry->path) - 1);
+	memcpy(entry->path, request->path, length);
+	entry->path[length] = '\0';
+	atomic_store_explicit(
+	    &entry->request_started, now, memory_order_release);
+}
+
+static void
+show_idle(const struct worker *worker)
+{
+	atomic_store_explicit(
+	    &worker->entry->request_started, 0, memory_order_release);
+}
+
+static void
+parse(const struct worker *worker, const struct connection *connection,
+    struct request *request)
+{
+	cgi_parse(connection->fcgi.envp, request);
+	request->service = worker->config->service;
+	if (connection->body) {
+		request->body = connection->body;
+		request->body_length = connection->body_length;
+	}
+}
+
+/* How long nginx has had the request, in ns; -1: nginx did not say. */
+static int64_t
+time_in_queue(const struct request *request)
+{
+	int64_t waited;
+
+	if (!request->received_ns)
+		return -1;
+	waited = clock_wall() - request->received_ns;
+	return waited > 0 ? waited : 0;
+}
+
+static int
+refuse(const struct request *request, struct response *response)
+{
+	const char *parameter;
+
+	response_problem(response, 503,
+	    "All workers are busy. The request waited for too long.");
+	response_header(response, "Retry-After", "1");
+	return router_find(request->path, &parameter);
+}
+
+void
+exchange_begin(const struct worker *worker, const struct connection *connection,
+    struct exchange *exchange, int64_t queue_max_ns)
+{
+	struct request_sample *sample = &exchange->sample;
+	struct response *response = &exchange->response;
+	struct request request;
+
+	exchange->started = clock_now();
+	parse(worker, connection, &request);
+	exchange->is_head = request.method == METHOD_HEAD;
+	exchange->nginx = request.nginx_pid;
+	sample->method = request.method;
+	sample->queue_ns = time_in_queue(&request);
+	show(worker, &request, exchange->started);
+	response_init(response);
+	sample->endpoint = sample->queue_ns > queue_max_ns
+			       ? refuse(&request, response)
+			       : worker->config->dispatch(&request, response);
+}
+
+void
+exchange_suspend(const struct worker *worker)
+{
+	show_idle(worker);
+}
+
+void
+exchange_resume(
+    const struct worker *worker, const struct connection *connection)
+{
+	struct request request;
+
+	parse(worker, connection, &request);
+	show(worker, &request, clock_now());
+}
+
+bool
+exchange_end(struct worker *worker, struct connection *connection,
+    struct exchange *exchange)
+{
+	const struct worker_config *config = worker->config;
+	struct response *response = &exchange->response;
+	struct request_sample *sample = &exchange->sample;
+	char head[CGI_HEAD_SIZE];
+	size_t head_length = cgi_format_head(response, sample->endpoint, head);
+	int result;
+
+	sample->body_bytes = exchange->is_head ? 0 : response->body_length;
+	result = connection_respond(
+	    connection, head, head_length, response->body, sample->body_bytes);
+	sample->status = response->status;
+	sample->duration_ns = clock_now() - exchange->started;
+	response_release(response);
+	show_idle(worker);
+	if (result >= 0) {
+		request_metrics_add(
+		    config->service->counters, config->slot, sample);
+		worker->served++;
+		atomic_store_explicit(&worker->entry->served, worker->served,
+		    memory_order_relaxed);
+	}
+	return result == 0;
+}
