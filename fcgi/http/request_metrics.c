@@ -1,5 +1,5 @@
 /*
- * From an answered request to its cells: one in http_requests_total, the
+ * From an answered request to its values: one in http_requests_total, the
  * response's bytes, and a bucket and a sum for each of two histograms.
  */
 #include "http/request_metrics.h"
@@ -33,9 +33,9 @@ request_metrics_declare(struct counters *counters)
 				    method != METHOD_OPTIONS &&
 				    router_routes[endpoint].methods &
 					1u << method)
-					counters_key_cell(counters, endpoint,
+					counters_find_value(counters, endpoint,
 					    method, codes[i]);
-	counters_key_cell(counters, ENDPOINT_OTHER, METHOD_GET, 404);
+	counters_find_value(counters, ENDPOINT_OTHER, METHOD_GET, 404);
 }
 
 static void
@@ -43,21 +43,21 @@ count(struct counters *counters, unsigned slot,
     const struct request_sample *request,
     void (*add)(_Atomic uint64_t *, size_t, uint64_t))
 {
-	_Atomic uint64_t *cells = counters_values(counters, slot);
+	_Atomic uint64_t *values = counters_values(counters, slot);
 	unsigned endpoint = (unsigned)request->endpoint;
-	size_t duration = registry_duration_cell(endpoint);
+	size_t duration = registry_duration_value(endpoint);
 
-	add(cells,
-	    counters_key_cell(
+	add(values,
+	    counters_find_value(
 		counters, endpoint, request->method, (unsigned)request->status),
 	    1);
-	add(cells, registry_size_cell(endpoint), request->body_bytes);
-	add(cells, registry_bucket(duration, request->duration_ns), 1);
-	add(cells, duration, (uint64_t)request->duration_ns);
+	add(values, registry_size_value(endpoint), request->body_bytes);
+	add(values, registry_bucket(duration, request->duration_ns), 1);
+	add(values, duration, (uint64_t)request->duration_ns);
 	if (request->queue_ns >= 0) {
-		add(cells, registry_bucket(REGISTRY_QUEUE, request->queue_ns),
+		add(values, registry_bucket(REGISTRY_QUEUE, request->queue_ns),
 		    1);
-		add(cells, REGISTRY_QUEUE, (uint64_t)request->queue_ns);
+		add(values, REGISTRY_QUEUE, (uint64_t)request->queue_ns);
 	}
 }
 

@@ -34,35 +34,37 @@ enum {
 };
 
 size_t
-counters_key_cell(struct counters *counters, unsigned endpoint, unsigned method,
-    unsigned code)
+counters_find_value(struct counters *counters, unsigned endpoint,
+    unsigned method, unsigned code)
 {
 	const struct registry *registry = counters->registry;
-	uint64_t key = counters_format_pack_key(endpoint, method, code);
-	size_t mask = registry->key_capacity - 1;
-	size_t at = (size_t)((key >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask;
+	uint64_t packed =
+	    counters_format_pack_label_set(endpoint, method, code);
+	size_t mask = registry->label_set_capacity - 1;
+	size_t at = (size_t)((packed >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask;
 
 	for (size_t step = 0; step <= mask; step++, at = (at + 1) & mask) {
 		uint64_t found = atomic_load_explicit(
-		    &counters->keys[at], memory_order_relaxed);
+		    &counters->label_sets[at], memory_order_relaxed);
 
-		if (found == 0 && atomic_compare_exchange_strong(
-				      &counters->keys[at], &found, key))
-			found = key;
-		if (found == key)
+		if (found == 0 &&
+		    atomic_compare_exchange_strong(
+			&counters->label_sets[at], &found, packed))
+			found = packed;
+		if (found == packed)
 			return registry->fixed_count + at;
 	}
-	/* Full. This key is made with the file, so this ends. */
-	return counters_key_cell(counters,
+	/* Full. This label set is made with the file, so this ends. */
+	return counters_find_value(counters,
 	    (unsigned)registry->endpoint_count - 1,
 	    (unsigned)registry->method_count - 1, 0);
 }
 
 static int
-compare_keys(const void *a, const void *b)
+compare_label_sets(const void *a, const void *b)
 {
-	const struct counters_key *x = a;
-	const struct counters_key *y = b;
+	const struct counters_label_set *x = a;
+	const struct counters_label_set *y = b;
 
 	if (x->endpoint != y->endpoint)
 		return x->endpoint < y->endpoint ? -1 : 1;
@@ -72,32 +74,46 @@ compare_keys(const void *a, const void *b)
 }
 
 size_t
-counters_list_keys(const struct counters *counters, struct counters_key *keys)
+counters_list_label_sets(
+    const struct counters *counters, struct counters_label_set *label_sets)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < counters->registry->key_capacity; i++) {
-		uint64_t key = atomic_load_explicit(
-		    &counters->keys[i], memory_order_relaxed);
+	for (size_t i = 0; i < counters->registry->label_set_capacity; i++) {
+		uint64_t packed = atomic_load_explicit(
+		    &counters->label_sets[i], memory_order_relaxed);
 
-		if (key != 0 &&
-		    counters_format_key_is_sound(key, counters->registry))
-			keys[count++] = counters_format_unpack_key(
-			    key, counters->registry->fixed_count + i);
+		if (packed != 0 && counters_format_label_set_is_sound(
+				       packed, counters->registry))
+			label_sets[count++] = counters_format_unpack_label_set(
+			    packed, counters->registry->fixed_count + i);
 	}
-	qsort(keys, count, sizeof(*keys), compare_keys);
+	qsort(label_sets, count, sizeof(*label_sets), compare_label_sets);
 	return count;
 }
 
 uint64_t
-counters_sum(const struct counters *counters, size_t cell)
+counters_sum(const struct counters *counters, size_t index)
 {
 	uint64_t sum = 0;
 
 	for (unsigned slot = 0; slot < counters->slot_count; slot++)
-		sum +=
-		    atomic_load_explicit(&counters_values(counters, slot)[cell],
-			memory_order_relaxed);
+		sum += atomic_load_explicit(
+		    &counters_values(counters, slot)[index],
+		    memory_order_relaxed);
+	return sum;
+}
+
+uint64_t
+counters_sum_requests(const struct counters *counters)
+{
+	const struct registry *registry = counters->registry;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < registry->label_set_capacity; i++)
+		if (counters->label_sets[i])
+			sum +=
+			    counters_sum(counters, registry->fixed_count + i);
 	return sum;
 }
 
@@ -121,8 +137,8 @@ map_file(struct counters *counters, int fd, int protection)
 	header = counters->map;
 	layout = counters_format_layout(header);
 	counters->fd = fd;
-	counters->keys =
-	    (_Atomic uint64_t *)((char *)counters->map + layout.keys);
+	counters->label_sets =
+	    (_Atomic uint64_t *)((char *)counters->map + layout.label_sets);
 	counters->slots = (char *)counters->map + layout.slots;
 	counters->slot_size = layout.slot_size;
 	counters->scoreboard.entries = counters->slots;
@@ -161,7 +177,7 @@ make_fresh(struct counters *counters, const char *path, unsigned slot_count,
 		close(fd);
 		return error;
 	}
-	counters_key_cell(counters,
+	counters_find_value(counters,
 	    (unsigned)counters->registry->endpoint_count - 1,
 	    (unsigned)counters->registry->method_count - 1, 0);
 	return 0;

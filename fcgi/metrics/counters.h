@@ -2,19 +2,20 @@
 #define METRICS_COUNTERS_H
 
 /*
- * The counter file: 64-bit cells shared by every process through mmap.
+ * The counter file: 64-bit values shared by every process through mmap.
  *
- *   header | registry (text) | keys | slot 0 | slot 1 | ...
+ *   header | registry (text) | label sets | slot 0 | slot 1 | ...
  *
  * A slot belongs to one process at a time (worker index, not pid), and only
  * that process writes it: an increment is a relaxed load and a store, takes no
  * lock, and a killed process can hold nothing. A value is the sum over slots.
  *
- * A slot has `fixed` cells, each named by a line of the registry, then one cell
- * for each key. A key is one combination of (endpoint, method, code) that has
- * been counted; keys form an insert-only hash table that processes extend with
- * a compare-and-swap, so that no combination has to be declared, none costs
- * space before it occurs, and dying in the middle leaves nothing half-done.
+ * A slot has `fixed` values, each named by a line of the registry, then one
+ * value for each label set. A label set is one combination of (endpoint,
+ * method, code) that has been counted; label sets form an insert-only hash
+ * table that processes extend with a compare-and-swap, so that no combination
+ * has to be declared, none costs space before it occurs, and dying in the
+ * middle leaves nothing half-done.
  */
 
 #include <stdatomic.h>
@@ -25,10 +26,10 @@
 #include "scoreboard.h"
 
 /*
- * What to keep: names of fixed cells, and the names that a key's endpoint and
- * method numbers stand for. A name is a series as Prometheus writes it, such as
- * `a_total{b="c"}`. The bucket series of a histogram hold plain, not
- * cumulative, counts.
+ * What to keep: names of fixed values, and the names that a label set's
+ * endpoint and method numbers stand for. A name is a series as Prometheus
+ * writes it, such as `a_total{b="c"}`. The bucket series of a histogram hold
+ * plain, not cumulative, counts.
  */
 struct registry {
 	const char *const *fixed;
@@ -37,7 +38,7 @@ struct registry {
 	size_t endpoint_count;
 	const char *const *methods;
 	size_t method_count;
-	size_t key_capacity; /* a power of two */
+	size_t label_set_capacity; /* a power of two */
 };
 
 struct counters {
@@ -45,7 +46,7 @@ struct counters {
 	int fd;
 	void *map;
 	size_t map_size;
-	_Atomic uint64_t *keys;
+	_Atomic uint64_t *label_sets;
 	char *slots;
 	size_t slot_size;
 	/* in the slots; in a pool, in memory (counters_guard.h) */
@@ -86,7 +87,7 @@ int counters_read(struct counters *counters, const char *path,
 /* Unmap and close; gives the lock up when the last process has done so. */
 void counters_close(struct counters *counters);
 
-/* The slot's cells: the fixed ones, then one a key. */
+/* The slot's values: the fixed ones, then one a label set. */
 static inline _Atomic uint64_t *
 counters_values(const struct counters *counters, unsigned slot)
 {
@@ -95,47 +96,50 @@ counters_values(const struct counters *counters, unsigned slot)
 				    counters->state_size);
 }
 
-/* Add to a cell of a slot that only the caller writes. */
+/* Add to a value of a slot that only the caller writes. */
 static inline void
-counters_add(_Atomic uint64_t *cells, size_t cell, uint64_t count)
+counters_add(_Atomic uint64_t *values, size_t index, uint64_t count)
 {
 	uint64_t value =
-	    atomic_load_explicit(&cells[cell], memory_order_relaxed);
+	    atomic_load_explicit(&values[index], memory_order_relaxed);
 
 	atomic_store_explicit(
-	    &cells[cell], value + count, memory_order_relaxed);
+	    &values[index], value + count, memory_order_relaxed);
 }
 
-/* Add to a cell that others write too (SLOT_CGI). */
+/* Add to a value that others write too (SLOT_CGI). */
 static inline void
-counters_add_shared(_Atomic uint64_t *cells, size_t cell, uint64_t count)
+counters_add_shared(_Atomic uint64_t *values, size_t index, uint64_t count)
 {
-	atomic_fetch_add_explicit(&cells[cell], count, memory_order_relaxed);
+	atomic_fetch_add_explicit(&values[index], count, memory_order_relaxed);
 }
 
 /*
- * The cell of this combination, entered into the key table where it is new.
- * A full table puts it under (last endpoint, last method, 0).
+ * The value of this combination, entered into the label set table where it is
+ * new. A full table puts it under (last endpoint, last method, 0).
  */
-size_t counters_key_cell(struct counters *counters, unsigned endpoint,
+size_t counters_find_value(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code);
 
-/* One key as found in the file. */
-struct counters_key {
+/* One label set as found in the file. */
+struct counters_label_set {
 	unsigned endpoint;
 	unsigned method;
 	unsigned code;
-	size_t cell;
+	size_t index;
 };
 
 /*
- * All keys, sorted by endpoint, method and code, into an array of
- * key_capacity. Returns how many.
+ * All label sets, sorted by endpoint, method and code, into an array of
+ * label_set_capacity. Returns how many.
  */
-size_t counters_list_keys(
-    const struct counters *counters, struct counters_key *keys);
+size_t counters_list_label_sets(
+    const struct counters *counters, struct counters_label_set *label_sets);
 
-/* The cell's sum over all slots. */
-uint64_t counters_sum(const struct counters *counters, size_t cell);
+/* The value's sum over all slots; index is its place in a slot. */
+uint64_t counters_sum(const struct counters *counters, size_t index);
+
+/* All requests that were counted: the sum over all label sets. */
+uint64_t counters_sum_requests(const struct counters *counters);
 
 #endif

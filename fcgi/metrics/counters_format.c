@@ -1,8 +1,8 @@
 /*
  * The bytes of a counter file: laid out, written, read back, and judged. What
  * protects them: a checksum over header and registry, a size that must be the
- * one the header says, and a check in each key. Cells protect themselves by
- * being plain numbers: any value is one.
+ * one the header says, and a check in each label set. Values protect themselves
+ * by being plain numbers: any value is one.
  */
 #include "metrics/counters_format.h"
 
@@ -23,7 +23,7 @@ enum {
 	LINE = 64, /* a cache line */
 	REGISTRY_SIZE_MAX = 64 << 20,
 	SLOTS_MAX = 4096,
-	KEYS_MAX = 1 << 24,
+	LABEL_SETS_MAX = 1 << 24,
 };
 
 static size_t
@@ -35,14 +35,17 @@ round_up(size_t size, size_t unit)
 struct counters_layout
 counters_format_layout(const struct counters_header *header)
 {
-	size_t cells = (size_t)header->fixed_count + header->key_capacity;
+	size_t values =
+	    (size_t)header->fixed_count + header->label_set_capacity;
 	struct counters_layout layout;
 
-	layout.keys = round_up(sizeof(*header) + header->registry_size, LINE);
+	layout.label_sets =
+	    round_up(sizeof(*header) + header->registry_size, LINE);
 	layout.slots = round_up(
-	    layout.keys + header->key_capacity * sizeof(uint64_t), LINE);
+	    layout.label_sets + header->label_set_capacity * sizeof(uint64_t),
+	    LINE);
 	layout.slot_size =
-	    round_up(header->state_size + cells * sizeof(uint64_t), LINE);
+	    round_up(header->state_size + values * sizeof(uint64_t), LINE);
 	layout.file_size = layout.slots + header->slot_count * layout.slot_size;
 	return layout;
 }
@@ -72,7 +75,7 @@ counters_format_checksum(
 }
 
 /*
- * The registry as text: a count and then that many lines, for the fixed cells,
+ * The registry as text: a count and then that many lines, for the fixed values,
  * the endpoints and the methods. malloc'ed; NULL where memory is short.
  */
 static char *
@@ -105,30 +108,34 @@ registry_text(const struct registry *registry, size_t *size)
 }
 
 uint64_t
-counters_format_pack_key(unsigned endpoint, unsigned method, unsigned code)
+counters_format_pack_label_set(
+    unsigned endpoint, unsigned method, unsigned code)
 {
-	uint64_t key = (uint64_t)(endpoint & 0xffff) << 48 |
-		       (uint64_t)(method & 0xff) << 40 |
-		       (uint64_t)(code & 0xffff) << 24;
-	uint64_t check = hash(hash_start, &key, sizeof(key)) & 0xffffff;
+	uint64_t packed = (uint64_t)(endpoint & 0xffff) << 48 |
+			  (uint64_t)(method & 0xff) << 40 |
+			  (uint64_t)(code & 0xffff) << 24;
+	uint64_t check = hash(hash_start, &packed, sizeof(packed)) & 0xffffff;
 
-	return key | (check ? check : 1);
+	return packed | (check ? check : 1);
 }
 
-struct counters_key
-counters_format_unpack_key(uint64_t key, size_t cell)
+struct counters_label_set
+counters_format_unpack_label_set(uint64_t packed, size_t index)
 {
-	return (struct counters_key){(unsigned)(key >> 48),
-	    (unsigned)(key >> 40 & 0xff), (unsigned)(key >> 24 & 0xffff), cell};
+	return (struct counters_label_set){(unsigned)(packed >> 48),
+	    (unsigned)(packed >> 40 & 0xff), (unsigned)(packed >> 24 & 0xffff),
+	    index};
 }
 
 bool
-counters_format_key_is_sound(uint64_t key, const struct registry *registry)
+counters_format_label_set_is_sound(
+    uint64_t packed, const struct registry *registry)
 {
-	struct counters_key parts = counters_format_unpack_key(key, 0);
+	struct counters_label_set parts =
+	    counters_format_unpack_label_set(packed, 0);
 
-	return key == counters_format_pack_key(
-			  parts.endpoint, parts.method, parts.code) &&
+	return packed == counters_format_pack_label_set(
+			     parts.endpoint, parts.method, parts.code) &&
 	       parts.endpoint < registry->endpoint_count &&
 	       parts.method < registry->method_count;
 }
@@ -143,7 +150,7 @@ counters_format_write(
 	    .byte_order = BYTE_ORDER_MARK,
 	    .created = clock_wall(),
 	    .fixed_count = (uint32_t)registry->fixed_count,
-	    .key_capacity = (uint32_t)registry->key_capacity,
+	    .label_set_capacity = (uint32_t)registry->label_set_capacity,
 	    .slot_count = slot_count,
 	    .state_size = sizeof(struct scoreboard_entry),
 	};
@@ -238,7 +245,7 @@ counters_format_read_names(
 		return -ENOMEM;
 	}
 	text = names->text;
-	registry->key_capacity = header->key_capacity;
+	registry->label_set_capacity = header->label_set_capacity;
 	registry->fixed = names->names;
 	error = read_list(&text, "cells", names->names, &registry->fixed_count);
 	if (!error) {
@@ -265,7 +272,7 @@ counters_format_read_names(
 
 /* What is wrong with a header, for a file of this size. */
 static const char *
-judge_header(const struct counters_header *header, size_t size)
+validate_header(const struct counters_header *header, size_t size)
 {
 	if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
 		return "it is not a counter file";
@@ -274,7 +281,8 @@ judge_header(const struct counters_header *header, size_t size)
 	if (header->version != VERSION)
 		return "it is of another format version";
 	if (header->registry_size > REGISTRY_SIZE_MAX ||
-	    header->slot_count > SLOTS_MAX || header->key_capacity > KEYS_MAX ||
+	    header->slot_count > SLOTS_MAX ||
+	    header->label_set_capacity > LABEL_SETS_MAX ||
 	    header->fixed_count > REGISTRY_SIZE_MAX ||
 	    header->state_size > REGISTRY_SIZE_MAX ||
 	    counters_format_layout(header).file_size != size)
@@ -289,27 +297,31 @@ judge_header(const struct counters_header *header, size_t size)
 	return NULL;
 }
 
-/* What is wrong with the keys of a file with this header and these names. */
+/* What is wrong with the label sets of a file with this header and these names.
+ */
 static const char *
-judge_keys(const struct counters_header *header,
-    const struct registry *registry, const uint64_t *keys)
+validate_label_sets(const struct counters_header *header,
+    const struct registry *registry, const uint64_t *label_sets)
 {
-	const uint64_t overflow =
-	    counters_format_pack_key((unsigned)registry->endpoint_count - 1,
-		(unsigned)registry->method_count - 1, 0);
+	const uint64_t overflow = counters_format_pack_label_set(
+	    (unsigned)registry->endpoint_count - 1,
+	    (unsigned)registry->method_count - 1, 0);
 	bool has_overflow = false;
 
-	if (header->key_capacity == 0 ||
-	    (header->key_capacity & (header->key_capacity - 1)) != 0)
-		return "its key table is of no power of two";
-	for (size_t i = 0; i < header->key_capacity; i++) {
-		if (keys[i] != 0 &&
-		    !counters_format_key_is_sound(keys[i], registry))
-			return "its key table is damaged";
-		has_overflow |= keys[i] == overflow;
+	if (header->label_set_capacity == 0 ||
+	    (header->label_set_capacity & (header->label_set_capacity - 1)) !=
+		0)
+		return "its label set table has no power of two for its size";
+	for (size_t i = 0; i < header->label_set_capacity; i++) {
+		if (label_sets[i] != 0 && !counters_format_label_set_is_sound(
+					      label_sets[i], registry))
+			return "its label set table is damaged";
+		has_overflow |= label_sets[i] == overflow;
 	}
 	/* Without it, a search in a full table would never end. */
-	return has_overflow ? NULL : "its key table lacks the overflow key";
+	return has_overflow
+		   ? NULL
+		   : "its label set table lacks the overflow label set";
 }
 
 const char *
@@ -324,17 +336,17 @@ counters_format_validate(const char *bytes, size_t size)
 		return "it is empty";
 	if (size < sizeof(*header))
 		return "it is cut short";
-	problem = judge_header(header, size);
+	problem = validate_header(header, size);
 	if (problem)
 		return problem;
 	if (counters_format_read_names(&names, header) != 0)
-		return "its catalog cannot be read";
+		return "its registry cannot be read";
 	if (names.registry.fixed_count != header->fixed_count)
-		problem = "its catalog is not what its header says";
+		problem = "its registry is not what its header says";
 	else
-		problem = judge_keys(header, &names.registry,
-		    (const uint64_t *)(bytes +
-				       counters_format_layout(header).keys));
+		problem = validate_label_sets(header, &names.registry,
+		    (const uint64_t *)(bytes + counters_format_layout(header)
+						   .label_sets));
 	counters_format_free_names(&names);
 	return problem;
 }
@@ -346,10 +358,11 @@ counters_format_matches(
 	size_t size;
 	char *text = registry_text(registry, &size);
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): mapped */
-	bool same = text && header->registry_size == size &&
-		    header->key_capacity == registry->key_capacity &&
-		    header->state_size == sizeof(struct scoreboard_entry) &&
-		    memcmp(header + 1, text, size) == 0;
+	bool same =
+	    text && header->registry_size == size &&
+	    header->label_set_capacity == registry->label_set_capacity &&
+	    header->state_size == sizeof(struct scoreboard_entry) &&
+	    memcmp(header + 1, text, size) == 0;
 
 	free(text);
 	return same;

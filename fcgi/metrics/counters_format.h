@@ -8,8 +8,9 @@
 #include "metrics/counters.h"
 
 /*
- * The bytes of a counter file: header, registry, keys, slots (counters.h), all
- * in the machine's own byte order. Only counters*.c need this.
+ * The bytes of a counter file: header, registry, label sets, slots
+ * (counters.h), all in the machine's own byte order. Only counters*.c need
+ * this.
  */
 
 struct counters_header {
@@ -19,17 +20,17 @@ struct counters_header {
 	uint64_t schema; /* hash of the registry's text */
 	int64_t created; /* CLOCK_REALTIME ns */
 	uint32_t fixed_count;
-	uint32_t key_capacity;
+	uint32_t label_set_capacity;
 	uint32_t slot_count;
 	uint32_t registry_size;
 	uint64_t checksum; /* of the header with this at 0, and the registry */
-	uint32_t state_size; /* bytes of a slot before its cells */
+	uint32_t state_size; /* bytes of a slot before its values */
 	uint32_t unused;
 };
 
 /* Where things stand in a file with this header. */
 struct counters_layout {
-	size_t keys;
+	size_t label_sets;
 	size_t slots;
 	size_t slot_size;
 	size_t file_size;
@@ -77,15 +78,16 @@ int counters_format_read_names(
 void counters_format_free_names(struct counters_names *names);
 
 /*
- * A key as a number: carries a check of itself, so that damage shows, and is
- * never 0, which marks a free place.
+ * A label set as a number: carries a check of itself, so that damage shows, and
+ * is never 0, which marks a free place.
  */
-uint64_t counters_format_pack_key(
+uint64_t counters_format_pack_label_set(
     unsigned endpoint, unsigned method, unsigned code);
 
-struct counters_key counters_format_unpack_key(uint64_t key, size_t cell);
+struct counters_label_set counters_format_unpack_label_set(
+    uint64_t packed, size_t index);
 
-bool counters_format_key_is_sound(
-    uint64_t key, const struct registry *registry);
+bool counters_format_label_set_is_sound(
+    uint64_t packed, const struct registry *registry);
 
 #endif

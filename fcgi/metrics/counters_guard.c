@@ -246,9 +246,10 @@ generation_now(void)
 
 /* Note what was done to the file, and say it. */
 static void
-report(struct counters *counters, enum registry_value cell, const char *message)
+report(
+    struct counters *counters, enum registry_value index, const char *message)
 {
-	counters_add_shared(counters_values(counters, SLOT_MASTER), cell, 1);
+	counters_add_shared(counters_values(counters, SLOT_MASTER), index, 1);
 	LOG(LOG_ERROR, message, LOG_STRING("file", guard.path));
 }
 

@@ -1,6 +1,6 @@
 /*
- * Counts of another version: each series finds its cell by its name, each key
- * by the names of its endpoint and method.
+ * Counts of another version: each series finds its value by its name, each
+ * label set by the names of its endpoint and method.
  */
 #include "metrics/counters_migration.h"
 
@@ -13,7 +13,7 @@
 
 struct index_entry {
 	const char *name;
-	size_t cell;
+	size_t index;
 };
 
 static int
@@ -38,11 +38,11 @@ index_names(const struct registry *registry)
 }
 
 /*
- * The new cell for an old name, or -1. A bucket whose bound is gone goes into
+ * The new value for an old name, or -1. A bucket whose bound is gone goes into
  * the next larger one there is, so that a histogram keeps its count.
  */
 static long
-find_cell(const struct index_entry *index, size_t count, const char *name)
+find_value(const struct index_entry *index, size_t count, const char *name)
 {
 	const struct index_entry wanted = {name, 0};
 	const struct index_entry *found =
@@ -50,7 +50,7 @@ find_cell(const struct index_entry *index, size_t count, const char *name)
 	const char *le = strstr(name, "le=\"");
 
 	if (found)
-		return (long)found->cell;
+		return (long)found->index;
 	if (!le || !strstr(name, "_bucket{"))
 		return -1;
 	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
@@ -65,7 +65,7 @@ find_cell(const struct index_entry *index, size_t count, const char *name)
 		found =
 		    bsearch(&next, index, count, sizeof(*index), compare_names);
 		if (found)
-			return (long)found->cell;
+			return (long)found->index;
 	}
 	return -1;
 }
@@ -84,39 +84,41 @@ counters_migration_carry_over(struct counters *new, const struct counters *old)
 {
 	const struct registry *from = old->registry;
 	const struct registry *to = new->registry;
-	_Atomic uint64_t *cells = counters_values(new, SLOT_MASTER);
-	struct counters_key *keys = calloc(from->key_capacity, sizeof(*keys));
-	struct index_entry *index = index_names(to);
+	_Atomic uint64_t *values = counters_values(new, SLOT_MASTER);
+	struct counters_label_set *label_sets =
+	    calloc(from->label_set_capacity, sizeof(*label_sets));
+	struct index_entry *names = index_names(to);
 	long dropped = 0;
 
-	if (!keys || !index) {
-		free(keys);
-		free(index);
+	if (!label_sets || !names) {
+		free(label_sets);
+		free(names);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < from->fixed_count; i++) {
-		long cell = find_cell(index, to->fixed_count, from->fixed[i]);
+		long index = find_value(names, to->fixed_count, from->fixed[i]);
 
-		if (cell >= 0)
-			counters_add(cells, (size_t)cell, counters_sum(old, i));
+		if (index >= 0)
+			counters_add(
+			    values, (size_t)index, counters_sum(old, i));
 		else
 			dropped++;
 	}
-	for (size_t i = counters_list_keys(old, keys); i-- > 0;) {
+	for (size_t i = counters_list_label_sets(old, label_sets); i-- > 0;) {
 		long endpoint = find_name(to->endpoints, to->endpoint_count,
-		    from->endpoints[keys[i].endpoint]);
+		    from->endpoints[label_sets[i].endpoint]);
 		long method = find_name(to->methods, to->method_count,
-		    from->methods[keys[i].method]);
+		    from->methods[label_sets[i].method]);
 
 		if (endpoint >= 0 && method >= 0)
-			counters_add(cells,
-			    counters_key_cell(new, (unsigned)endpoint,
-				(unsigned)method, keys[i].code),
-			    counters_sum(old, keys[i].cell));
+			counters_add(values,
+			    counters_find_value(new, (unsigned)endpoint,
+				(unsigned)method, label_sets[i].code),
+			    counters_sum(old, label_sets[i].index));
 		else
 			dropped++;
 	}
-	free(keys);
-	free(index);
+	free(label_sets);
+	free(names);
 	return dropped;
 }

@@ -23,8 +23,9 @@ counters_snapshot_new(struct counters *copy, const struct counters *counters)
 	*copy = *counters;
 	copy->fd = -1;
 	copy->map = to;
-	copy->keys =
-	    (_Atomic uint64_t *)(to + ((const char *)counters->keys - from));
+	copy->label_sets =
+	    (_Atomic uint64_t *)(to +
+				 ((const char *)counters->label_sets - from));
 	copy->slots = to + (counters->slots - from);
 	copy->scoreboard.entries = copy->slots;
 	copy->scoreboard.stride = copy->slot_size;
@@ -53,8 +54,8 @@ counters_snapshot_copy(struct counters *copy, const struct counters *counters)
 static size_t
 head_size(const struct counters *counters)
 {
-	return (
-	    size_t)((const char *)counters->keys - (const char *)counters->map);
+	return (size_t)((const char *)counters->label_sets -
+			(const char *)counters->map);
 }
 
 /*
@@ -86,53 +87,55 @@ restore_head(struct counters *counters, const struct counters *copy)
 	return true;
 }
 
-/* Free each place of the key table that holds no key. */
+/* Free each place of the label set table that holds no label set. */
 static void
-clear_bad_keys(struct counters *counters)
+clear_bad_label_sets(struct counters *counters)
 {
-	for (size_t i = 0; i < counters->registry->key_capacity; i++) {
-		uint64_t key = atomic_load(&counters->keys[i]);
+	for (size_t i = 0; i < counters->registry->label_set_capacity; i++) {
+		uint64_t packed = atomic_load(&counters->label_sets[i]);
 
-		if (key &&
-		    !counters_format_key_is_sound(key, counters->registry))
+		if (packed && !counters_format_label_set_is_sound(
+				  packed, counters->registry))
 			atomic_compare_exchange_strong(
-			    &counters->keys[i], &key, 0);
+			    &counters->label_sets[i], &packed, 0);
 	}
 }
 
-/* Whether a place of the copy's key table holds another key now, or none. */
+/* Whether this place of the table no longer holds the label set of the copy. */
 static bool
-is_key_lost(
+is_label_set_lost(
     const struct counters *counters, const struct counters *copy, size_t i)
 {
-	return copy->keys[i] != 0 && copy->keys[i] != counters->keys[i];
+	return copy->label_sets[i] != 0 &&
+	       copy->label_sets[i] != counters->label_sets[i];
 }
 
 static bool
-are_keys_lost(const struct counters *counters, const struct counters *copy)
+are_label_sets_lost(
+    const struct counters *counters, const struct counters *copy)
 {
-	for (size_t i = 0; i < counters->registry->key_capacity; i++)
-		if (is_key_lost(counters, copy, i) ||
-		    (counters->keys[i] != 0 &&
-			!counters_format_key_is_sound(
-			    counters->keys[i], counters->registry)))
+	for (size_t i = 0; i < counters->registry->label_set_capacity; i++)
+		if (is_label_set_lost(counters, copy, i) ||
+		    (counters->label_sets[i] != 0 &&
+			!counters_format_label_set_is_sound(
+			    counters->label_sets[i], counters->registry)))
 			return true;
 	return false;
 }
 
-/* What was in the copy's cell and is zeroed now, in all slots. */
+/* What was in the copy's value and is zeroed now, in all slots. */
 static uint64_t
 zeroed(const struct counters *counters, const struct counters *copy,
-    size_t cell, size_t cut)
+    size_t index, size_t cut)
 {
 	uint64_t sum = 0;
 
 	for (unsigned slot = 0; slot < copy->slot_count; slot++) {
 		const _Atomic uint64_t *place =
-		    &counters_values(copy, slot)[cell];
+		    &counters_values(copy, slot)[index];
 		size_t offset =
 		    (size_t)((const char *)place - (const char *)copy->map);
-		uint64_t now = counters_values(counters, slot)[cell];
+		uint64_t now = counters_values(counters, slot)[index];
 
 		if (offset >= cut)
 			sum += *place;
@@ -143,19 +146,19 @@ zeroed(const struct counters *counters, const struct counters *copy,
 }
 
 /*
- * Put back what one cell of the copy has more. `to` is where its counts belong
- * in the file, which is elsewhere where its key has another place now.
+ * Put back what one value of the copy has more. `to` is where its counts belong
+ * in the file, which is elsewhere where its label set has another place now.
  */
 static bool
-restore_cell(struct counters *counters, const struct counters *copy,
-    size_t cell, size_t to, size_t cut)
+restore_value(struct counters *counters, const struct counters *copy,
+    size_t index, size_t to, size_t cut)
 {
 	uint64_t lost = 0;
 
 	if (cut != COUNTERS_SNAPSHOT_UNCUT) {
-		lost = zeroed(counters, copy, cell, cut);
+		lost = zeroed(counters, copy, index, cut);
 	} else {
-		uint64_t then = counters_sum(copy, cell);
+		uint64_t then = counters_sum(copy, index);
 		uint64_t now = counters_sum(counters, to);
 
 		if (now < then)
@@ -173,38 +176,40 @@ restore_fixed(
 {
 	bool any = false;
 
-	for (size_t cell = 0; cell < counters->registry->fixed_count; cell++)
+	for (size_t index = 0; index < counters->registry->fixed_count; index++)
 		/* A position, which may go back; its reader finds it again. */
-		if (cell != REGISTRY_GATEWAY_LOG)
-			any |= restore_cell(counters, copy, cell, cell, cut);
+		if (index != REGISTRY_GATEWAY_LOG)
+			any |= restore_value(counters, copy, index, index, cut);
 	return any;
 }
 
-/* All keys are entered anew where any is lost: workers may have begun to. */
+/* Where any label set is lost, enter all of them again: a worker may have
+ * entered one since, at another place. */
 static bool
-restore_keys(struct counters *counters, const struct counters *copy, size_t cut)
+restore_label_sets(
+    struct counters *counters, const struct counters *copy, size_t cut)
 {
 	const struct registry *registry = counters->registry;
-	bool are_lost = are_keys_lost(counters, copy);
+	bool are_lost = are_label_sets_lost(counters, copy);
 	bool any = are_lost;
 
 	if (are_lost)
-		clear_bad_keys(counters);
-	for (size_t i = 0; i < registry->key_capacity; i++) {
-		uint64_t key = copy->keys[i];
-		size_t cell = registry->fixed_count + i;
-		size_t to = cell;
+		clear_bad_label_sets(counters);
+	for (size_t i = 0; i < registry->label_set_capacity; i++) {
+		uint64_t packed = copy->label_sets[i];
+		size_t index = registry->fixed_count + i;
+		size_t to = index;
 
-		if (!key)
+		if (!packed)
 			continue;
 		if (are_lost) {
-			struct counters_key parts =
-			    counters_format_unpack_key(key, cell);
+			struct counters_label_set parts =
+			    counters_format_unpack_label_set(packed, index);
 
-			to = counters_key_cell(
+			to = counters_find_value(
 			    counters, parts.endpoint, parts.method, parts.code);
 		}
-		any |= restore_cell(counters, copy, cell, to, cut);
+		any |= restore_value(counters, copy, index, to, cut);
 	}
 	return any;
 }
@@ -220,6 +225,6 @@ counters_snapshot_restore(
 		cut = COUNTERS_SNAPSHOT_UNCUT;
 	any = restore_head(counters, copy);
 	any |= restore_fixed(counters, copy, cut);
-	any |= restore_keys(counters, copy, cut);
+	any |= restore_label_sets(counters, copy, cut);
 	return any;
 }

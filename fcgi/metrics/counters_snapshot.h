@@ -21,7 +21,7 @@ int counters_snapshot_new(
 
 void counters_snapshot_free(struct counters *copy);
 
-/* Copy all bytes, each cell whole, while others count. */
+/* Copy all bytes, each value whole, while others count. */
 void counters_snapshot_copy(
     struct counters *copy, const struct counters *counters);
 
@@ -29,9 +29,10 @@ void counters_snapshot_copy(
 static const size_t COUNTERS_SNAPSHOT_UNCUT = SIZE_MAX;
 
 /*
- * Put back what the file lost since the copy was made: header, registry, keys,
- * and counts, which are added to the master's slot. All bytes from the offset
- * `cut` on were zeroed since; COUNTERS_SNAPSHOT_UNCUT where that is not known.
+ * Put back what the file lost since the copy was made: header, registry, label
+ * sets, and counts, which are added to the master's slot. All bytes from the
+ * offset `cut` on were zeroed since; COUNTERS_SNAPSHOT_UNCUT where that is not
+ * known.
  *
  * Where it is known, a count is what it was plus what was counted since. Else a
  * sum that is lower than in the copy is raised to that: doing so twice, or

@@ -30,8 +30,8 @@ struct family {
 	const char *unit; /* the name's last word, or NULL */
 	const char *help;
 	void (*write)(const struct family *);
-	size_t
-	    cell; /* for those that come from cells: the first, and how many */
+	size_t index; /* for those that come from values: the first, and how
+			 many */
 	size_t count;
 };
 
@@ -80,13 +80,13 @@ write_double(const char *series, double value)
 /* --- families out of the counter file ---------------------------------- */
 
 static void
-write_cells(const struct family *family)
+write_values(const struct family *family)
 {
 	const struct counters *counters = rendering.source->counters;
 
 	for (size_t i = 0; i < family->count; i++)
-		write_sample(counters->registry->fixed[family->cell + i],
-		    counters_sum(counters, family->cell + i));
+		write_sample(counters->registry->fixed[family->index + i],
+		    counters_sum(counters, family->index + i));
 }
 
 /* Of the pool that runs, or 0. */
@@ -108,10 +108,10 @@ write_sizes(const struct family *family)
 
 	(void)family;
 	for (unsigned i = 0; i < counters->registry->endpoint_count; i++) {
-		size_t cell = registry_size_cell(i);
+		size_t index = registry_size_value(i);
 
-		write_sample(counters->registry->fixed[cell],
-		    counters_sum(counters, cell));
+		write_sample(counters->registry->fixed[index],
+		    counters_sum(counters, index));
 	}
 }
 
@@ -120,35 +120,37 @@ write_requests(const struct family *family)
 {
 	const struct counters *counters = rendering.source->counters;
 	const struct registry *registry = counters->registry;
-	struct counters_key *keys =
-	    calloc(registry->key_capacity, sizeof(*keys));
-	size_t count = keys ? counters_list_keys(counters, keys) : 0;
+	struct counters_label_set *label_sets =
+	    calloc(registry->label_set_capacity, sizeof(*label_sets));
+	size_t count =
+	    label_sets ? counters_list_label_sets(counters, label_sets) : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t sum = counters_sum(counters, keys[i].cell);
+		uint64_t sum = counters_sum(counters, label_sets[i].index);
 
-		if (keys[i].code == 0 && sum == 0)
+		if (label_sets[i].code == 0 && sum == 0)
 			continue; /* the overflow, made with the file */
 		fprintf(rendering.out,
 		    "%s_total{endpoint=\"%s\",method=\"%s\",code=\"%03u\"} "
 		    "%" PRIu64 "\n",
-		    family->name, registry->endpoints[keys[i].endpoint],
-		    registry->methods[keys[i].method], keys[i].code, sum);
+		    family->name, registry->endpoints[label_sets[i].endpoint],
+		    registry->methods[label_sets[i].method], label_sets[i].code,
+		    sum);
 	}
-	free(keys);
+	free(label_sets);
 }
 
 /* Plain bucket counts become cumulative in one pass: +Inf is the count. */
 static void
-write_histogram(const struct family *family, size_t cell, const char *labels)
+write_histogram(const struct family *family, size_t index, const char *labels)
 {
 	const struct counters *counters = rendering.source->counters;
-	const char *const *names = &counters->registry->fixed[cell];
-	uint64_t sum = counters_sum(counters, cell);
+	const char *const *names = &counters->registry->fixed[index];
+	uint64_t sum = counters_sum(counters, index);
 	uint64_t count = 0;
 
 	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
-		count += counters_sum(counters, cell + 1 + (size_t)i);
+		count += counters_sum(counters, index + 1 + (size_t)i);
 		write_sample(names[1 + i], count);
 	}
 	fprintf(rendering.out, "%s_count%s %" PRIu64 "\n", family->name, labels,
@@ -172,7 +174,7 @@ write_durations(const struct family *family)
 
 		snprintf(labels, sizeof(labels), "{endpoint=\"%s\"}",
 		    registry->endpoints[i]);
-		write_histogram(family, registry_duration_cell(i), labels);
+		write_histogram(family, registry_duration_value(i), labels);
 	}
 }
 
@@ -309,26 +311,26 @@ static const struct family file_families[] = {
     {"http_response_size_bytes", COUNTER, "bytes", "Bytes of response bodies.",
 	write_sizes, 0, 0},
     {"fcgi_webapp_starts", COUNTER, NULL,
-	"Times the application was started, kept across restarts.", write_cells,
-	REGISTRY_STARTS, 1},
+	"Times the application was started, kept across restarts.",
+	write_values, REGISTRY_STARTS, 1},
     {"fcgi_webapp_build_info", GAUGE, NULL, "Which build this is; always 1.",
 	write_build_info, 0, 0},
     {"fcgi_webapp_store_recoveries", COUNTER, NULL,
-	"Damaged counter files moved aside and begun afresh.", write_cells,
+	"Damaged counter files moved aside and begun afresh.", write_values,
 	REGISTRY_STORE_RECOVERIES, 1},
     {"fcgi_webapp_store_incidents", COUNTER, NULL,
 	"Times something else changed the counter file of a running pool, by "
 	"what it did.",
-	write_cells, REGISTRY_STORE_TRUNCATED, 4},
+	write_values, REGISTRY_STORE_TRUNCATED, 4},
     {"fcgi_webapp_log_dropped", COUNTER, NULL,
-	"Log lines dropped because nobody read the log.", write_cells,
+	"Log lines dropped because nobody read the log.", write_values,
 	REGISTRY_LOG_DROPPED, 1},
     {"fcgi_workers", GAUGE, NULL, "Workers by what they are doing.",
 	write_workers, 0, 0},
-    {"fcgi_worker_starts", COUNTER, NULL, "Workers started.", write_cells,
+    {"fcgi_worker_starts", COUNTER, NULL, "Workers started.", write_values,
 	REGISTRY_WORKER_STARTS, 1},
     {"fcgi_worker_exits", COUNTER, NULL, "Workers that ended, by why.",
-	write_cells, REGISTRY_EXITS_DRAINED, 4},
+	write_values, REGISTRY_EXITS_DRAINED, 4},
     {"fcgi_connections", GAUGE, NULL, "FastCGI connections that workers hold.",
 	write_connections, 0, 0},
     {"fcgi_load_active", GAUGE, NULL, "Whether /riseload runs a load.",

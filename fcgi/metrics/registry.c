@@ -1,5 +1,5 @@
 /*
- * Which cells the counter file has, and what they are called. The names go
+ * Which values the counter file has, and what they are called. The names go
  * into the file, so that another version finds its counts again.
  */
 #include "metrics/registry.h"
@@ -109,7 +109,7 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
     const char *const *methods, size_t method_count)
 {
 	size_t count =
-	    REGISTRY_ENDPOINTS + endpoint_count * REGISTRY_ENDPOINT_CELLS;
+	    REGISTRY_ENDPOINTS + endpoint_count * REGISTRY_ENDPOINT_VALUES;
 	struct registry *registry = calloc(1, sizeof(*registry));
 	const char **names = calloc(count, sizeof(*names));
 	int error = 0;
@@ -129,7 +129,7 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
 	    &names[REGISTRY_QUEUE], "http_request_queue_seconds", "");
 	for (unsigned i = 0; i < endpoint_count; i++)
 		error |= set_endpoint_names(
-		    &names[registry_size_cell(i)], endpoints[i]);
+		    &names[registry_size_value(i)], endpoints[i]);
 	if (error) {
 		registry_free(registry);
 		return NULL;

@@ -7,7 +7,7 @@
 #include "metrics/counters.h"
 
 /*
- * The cells that every version of the counter file has by name. A new counter
+ * The values that every version of the counter file has by name. A new counter
  * is a line here, a name in registry.c and a family in exposition.c.
  */
 enum registry_value {
@@ -31,12 +31,12 @@ enum registry_value {
 enum { REGISTRY_BOUND_COUNT = 16 };
 
 /* A histogram is a sum in nanoseconds, then a plain count a bucket. */
-enum { REGISTRY_HISTOGRAM_CELLS = 1 + REGISTRY_BOUND_COUNT + 1 };
+enum { REGISTRY_HISTOGRAM_VALUES = 1 + REGISTRY_BOUND_COUNT + 1 };
 
 enum {
-	REGISTRY_ENDPOINTS = REGISTRY_QUEUE + REGISTRY_HISTOGRAM_CELLS,
+	REGISTRY_ENDPOINTS = REGISTRY_QUEUE + REGISTRY_HISTOGRAM_VALUES,
 	/* each endpoint: response bytes, then its duration histogram */
-	REGISTRY_ENDPOINT_CELLS = 1 + REGISTRY_HISTOGRAM_CELLS,
+	REGISTRY_ENDPOINT_VALUES = 1 + REGISTRY_HISTOGRAM_VALUES,
 };
 
 /* An upper bound of a histogram's bucket, and how both formats print it. */
@@ -58,18 +58,18 @@ struct registry *registry_new(const char *const *endpoints,
 void registry_free(struct registry *registry);
 
 static inline size_t
-registry_size_cell(unsigned endpoint)
+registry_size_value(unsigned endpoint)
 {
-	return REGISTRY_ENDPOINTS + endpoint * REGISTRY_ENDPOINT_CELLS;
+	return REGISTRY_ENDPOINTS + endpoint * REGISTRY_ENDPOINT_VALUES;
 }
 
 static inline size_t
-registry_duration_cell(unsigned endpoint)
+registry_duration_value(unsigned endpoint)
 {
-	return registry_size_cell(endpoint) + 1;
+	return registry_size_value(endpoint) + 1;
 }
 
-/* The cell of the bucket that a value falls into. */
+/* The value of the bucket that a value falls into. */
 static inline size_t
 registry_bucket(size_t histogram, int64_t ns)
 {

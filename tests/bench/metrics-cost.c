@@ -60,26 +60,26 @@ best(double (*measure)(struct counters *), struct counters *counters)
 static double
 measure_increment(struct counters *counters)
 {
-	_Atomic uint64_t *cells = counters_values(counters, SLOT_WORKER);
+	_Atomic uint64_t *values = counters_values(counters, SLOT_WORKER);
 	int64_t start = cpu_ns();
 
 	for (int i = 0; i < INCREMENTS; i++)
-		counters_add(cells, REGISTRY_STARTS, 1);
+		counters_add(values, REGISTRY_STARTS, 1);
 	return (double)(cpu_ns() - start) / INCREMENTS;
 }
 
-/* Over cells on many cache lines. */
+/* Over values on many cache lines. */
 static double
 measure_spread_increment(struct counters *counters)
 {
-	_Atomic uint64_t *cells = counters_values(counters, SLOT_WORKER);
+	_Atomic uint64_t *values = counters_values(counters, SLOT_WORKER);
 	size_t span = counters->registry->fixed_count;
-	size_t cell = 0;
+	size_t index = 0;
 	int64_t start = cpu_ns();
 
 	for (int i = 0; i < INCREMENTS; i++) {
-		counters_add(cells, cell, 1);
-		cell = cell + 19 < span ? cell + 19 : cell + 19 - span;
+		counters_add(values, index, 1);
+		index = index + 19 < span ? index + 19 : index + 19 - span;
 	}
 	return (double)(cpu_ns() - start) / INCREMENTS;
 }
@@ -109,16 +109,16 @@ measure_request(struct counters *counters)
 }
 
 static size_t
-request_cell(struct counters *counters)
+request_value(struct counters *counters)
 {
-	return counters_key_cell(counters, ENDPOINT_root, METHOD_GET, 200);
+	return counters_find_value(counters, ENDPOINT_root, METHOD_GET, 200);
 }
 
 /* Every process counts in its own slot; nothing may be lost. */
 static double
 measure_processes(struct counters *counters)
 {
-	uint64_t before = counters_sum(counters, request_cell(counters));
+	uint64_t before = counters_sum(counters, request_value(counters));
 	int pipes[2];
 	int64_t total = 0;
 	int64_t spent;
@@ -143,7 +143,7 @@ measure_processes(struct counters *counters)
 		;
 	close(pipes[0]);
 	close(pipes[1]);
-	if (counters_sum(counters, request_cell(counters)) - before !=
+	if (counters_sum(counters, request_value(counters)) - before !=
 	    (uint64_t)PROCESSES * REQUESTS)
 		fail("the sum over the processes is not exact");
 	return (double)total / ((double)PROCESSES * REQUESTS);
@@ -196,12 +196,12 @@ fill(struct counters *counters)
 
 	free(text);
 	for (unsigned code = 600; series < SERIES; code++, series++) {
-		size_t cell = counters_key_cell(
+		size_t index = counters_find_value(
 		    counters, ENDPOINT_root, METHOD_GET, code);
 
 		for (unsigned i = 0; i < WORKERS; i++)
 			counters_add(counters_values(counters, SLOT_WORKER + i),
-			    cell, code);
+			    index, code);
 	}
 	text = exposition_render(&source, EXPOSITION_TEXT, &size);
 	series = count_series(text);
@@ -228,9 +228,9 @@ main(void)
 	request_metrics_declare(&counters);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
-	print(
-	    "an increment, one cell", best(measure_increment, &counters), "ns");
-	print("an increment, cells on many cache lines",
+	print("an increment, one value", best(measure_increment, &counters),
+	    "ns");
+	print("an increment, values on many cache lines",
 	    best(measure_spread_increment, &counters), "ns");
 	print("a request's counts, all of them",
 	    best(measure_request, &counters), "ns");

@@ -1,8 +1,9 @@
 /*
  * The counter-file opener. The first byte says what to do with the rest: take
  * it as a whole file, or as changes ("at, xor") to a sound one; and whether to
- * make the size, the checksum and the keys' checks right again afterwards.
- * Without that, no change would ever reach the code behind these checks.
+ * make the size, the checksum and the label sets' checks right again
+ * afterwards. Without that, no change would ever reach the code behind these
+ * checks.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #include "metrics/counters_format.h"
 
 /* Bits of the first byte. */
-enum { WHOLE_FILE = 1, SEAL = 2, SEAL_KEYS = 4 };
+enum { WHOLE_FILE = 1, SEAL = 2, SEAL_LABEL_SETS = 4 };
 
 enum { SIZE_MAX_SEALED = 4 << 20 };
 
@@ -98,26 +99,26 @@ damage_file(const uint8_t *data, size_t size)
 	close(fd);
 }
 
-/* Make every key's check right. */
+/* Make every label set's check right. */
 static void
-seal_keys(char *bytes, const struct counters_header *header)
+seal_label_sets(char *bytes, const struct counters_header *header)
 {
-	uint64_t *keys =
-	    (uint64_t *)(bytes + counters_format_layout(header).keys);
+	uint64_t *label_sets =
+	    (uint64_t *)(bytes + counters_format_layout(header).label_sets);
 
-	for (size_t i = 0; i < header->key_capacity; i++) {
-		struct counters_key key =
-		    counters_format_unpack_key(keys[i], i);
+	for (size_t i = 0; i < header->label_set_capacity; i++) {
+		struct counters_label_set key =
+		    counters_format_unpack_label_set(label_sets[i], i);
 
-		if (keys[i])
-			keys[i] = counters_format_pack_key(
+		if (label_sets[i])
+			label_sets[i] = counters_format_pack_label_set(
 			    key.endpoint, key.method, key.code);
 	}
 }
 
 /* Make the file as large as its header says, and its checksum right. */
 static void
-seal_file(bool with_keys)
+seal_file(bool with_label_sets)
 {
 	struct counters_header *header;
 	struct counters_header start;
@@ -132,7 +133,8 @@ seal_file(bool with_keys)
 	size = counters_format_layout(&start).file_size;
 	if (start.registry_size > SIZE_MAX_SEALED ||
 	    start.fixed_count > SIZE_MAX_SEALED ||
-	    start.key_capacity > SIZE_MAX_SEALED || size > SIZE_MAX_SEALED) {
+	    start.label_set_capacity > SIZE_MAX_SEALED ||
+	    size > SIZE_MAX_SEALED) {
 		close(fd);
 		return;
 	}
@@ -143,8 +145,8 @@ seal_file(bool with_keys)
 	if (bytes == MAP_FAILED)
 		abort();
 	header = (struct counters_header *)bytes;
-	if (with_keys)
-		seal_keys(bytes, header);
+	if (with_label_sets)
+		seal_label_sets(bytes, header);
 	header->checksum =
 	    counters_format_checksum(header, bytes + sizeof(*header));
 	munmap(bytes, size);
@@ -154,14 +156,14 @@ seal_file(bool with_keys)
 static void
 read_all(const struct counters *counters)
 {
-	size_t count = registry->fixed_count + registry->key_capacity;
+	size_t count = registry->fixed_count + registry->label_set_capacity;
 
 	assert(
 	    (const char *)(counters_values(counters, counters->slot_count - 1) +
 			   count) <=
 	    (const char *)counters->map + counters->map_size);
-	for (size_t cell = 0; cell < count; cell++)
-		counters_sum(counters, cell);
+	for (size_t index = 0; index < count; index++)
+		counters_sum(counters, index);
 }
 
 int
@@ -180,7 +182,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		damage_file(data + 1, size - 1);
 	if (data[0] & SEAL)
-		seal_file(data[0] & SEAL_KEYS);
+		seal_file(data[0] & SEAL_LABEL_SETS);
 	if (counters_read(&counters, path, registry, &alive) == 0) {
 		read_all(&counters);
 		counters_close(&counters);

@@ -69,7 +69,7 @@ link(const char *from, const char *to)
 
 /* --- catalogs ---------------------------------------------------------- */
 
-/* The cells that store.c itself counts in, as in registry.h, and five more. */
+/* The values that store.c itself counts in, as in registry.h, and five more. */
 #define PLAIN_CELLS                                                            \
 	"fcgi_webapp_starts_total", "fcgi_webapp_store_recoveries_total",      \
 	    "fcgi_webapp_store_incidents_total{kind=\"truncated\"}",           \
@@ -82,7 +82,7 @@ link(const char *from, const char *to)
 	    "fcgi_worker_exits_total{reason=\"crashed\"}",                     \
 	    "fcgi_worker_exits_total{reason=\"deadline\"}", "fcgi_load_active"
 
-enum { APPLES = REGISTRY_QUEUE, PEARS, CELLS };
+enum { APPLES = REGISTRY_QUEUE, PEARS, VALUES };
 enum { HOME, SHOP, REST };
 enum { GET, OTHER };
 
@@ -142,9 +142,9 @@ open_quietly(const struct registry *names, unsigned workers)
 }
 
 static void
-count(struct counters *counters, unsigned slot, size_t cell, uint64_t by)
+count(struct counters *counters, unsigned slot, size_t index, uint64_t by)
 {
-	counters_add(counters_values(counters, slot), cell, by);
+	counters_add(counters_values(counters, slot), index, by);
 }
 
 /* A file with known counts in several slots, closed. */
@@ -157,11 +157,12 @@ make_counts(void)
 		count(&counters, slot, APPLES, slot + 1);
 		count(&counters, slot, PEARS, 1000 * (slot + 1));
 		count(&counters, slot,
-		    counters_key_cell(&counters, SHOP, GET, 200),
+		    counters_find_value(&counters, SHOP, GET, 200),
 		    7 * (slot + 1));
 	}
 	count(&counters, SLOT_WORKER,
-	    counters_key_cell(&counters, HOME, OTHER, 404), UINT64_C(1) << 40);
+	    counters_find_value(&counters, HOME, OTHER, 404),
+	    UINT64_C(1) << 40);
 	counters_close(&counters);
 }
 
@@ -173,11 +174,11 @@ assert_counts(struct counters *counters)
 {
 	assert_int_equal(counters_sum(counters, APPLES), SLOT_SUM);
 	assert_int_equal(counters_sum(counters, PEARS), 1000 * SLOT_SUM);
-	assert_int_equal(
-	    counters_sum(counters, counters_key_cell(counters, SHOP, GET, 200)),
+	assert_int_equal(counters_sum(counters,
+			     counters_find_value(counters, SHOP, GET, 200)),
 	    7 * SLOT_SUM);
 	assert_int_equal(counters_sum(counters,
-			     counters_key_cell(counters, HOME, OTHER, 404)),
+			     counters_find_value(counters, HOME, OTHER, 404)),
 	    UINT64_C(1) << 40);
 }
 
@@ -192,8 +193,8 @@ a_fresh_file_counts_from_zero(void **state)
 	(void)state;
 	assert_int_equal(counters.slot_count, SLOT_WORKER + 3);
 	assert_true(counters.is_owner);
-	for (size_t cell = 0; cell < CELLS; cell++)
-		assert_int_equal(counters_sum(&counters, cell), 0);
+	for (size_t index = 0; index < VALUES; index++)
+		assert_int_equal(counters_sum(&counters, index), 0);
 	counters_close(&counters);
 	assert_int_equal(support_find("counters", name, sizeof(name)), 1);
 }
@@ -246,8 +247,8 @@ slots_begin_on_cache_lines_of_their_own(void **state)
 		    (uintptr_t)scoreboard_entry(&counters.scoreboard, slot) %
 			64,
 		    0);
-		assert_true((char *)(counters_values(&counters, slot) + CELLS +
-				     registry.key_capacity) <=
+		assert_true((char *)(counters_values(&counters, slot) + VALUES +
+				     registry.label_set_capacity) <=
 			    (char *)counters.map + counters.map_size);
 	}
 	counters_close(&counters);
@@ -302,69 +303,69 @@ a_file_that_another_left_half_made_is_no_obstacle(void **state)
 	assert_int_equal(support_find(".new", name, sizeof(name)), 0);
 }
 
-/* --- keys -------------------------------------------------------------- */
+/* --- label sets -------------------------------------------------------- */
 
 static void
-a_combination_keeps_its_cell(void **state)
+a_label_set_keeps_its_value(void **state)
 {
 	struct counters counters = open_pool(&registry, 1);
-	size_t cell = counters_key_cell(&counters, SHOP, GET, 200);
+	size_t index = counters_find_value(&counters, SHOP, GET, 200);
 
 	(void)state;
-	assert_int_equal(counters_key_cell(&counters, SHOP, GET, 200), cell);
+	assert_int_equal(counters_find_value(&counters, SHOP, GET, 200), index);
 	assert_int_not_equal(
-	    counters_key_cell(&counters, SHOP, GET, 201), cell);
+	    counters_find_value(&counters, SHOP, GET, 201), index);
 	assert_int_not_equal(
-	    counters_key_cell(&counters, SHOP, OTHER, 200), cell);
+	    counters_find_value(&counters, SHOP, OTHER, 200), index);
 	assert_int_not_equal(
-	    counters_key_cell(&counters, HOME, GET, 200), cell);
+	    counters_find_value(&counters, HOME, GET, 200), index);
 	counters_close(&counters);
 	counters = open_pool(&registry, 1);
-	assert_int_equal(counters_key_cell(&counters, SHOP, GET, 200), cell);
+	assert_int_equal(counters_find_value(&counters, SHOP, GET, 200), index);
 	counters_close(&counters);
 }
 
 static void
-keys_are_listed_by_endpoint_method_and_code(void **state)
+label_sets_are_listed_by_endpoint_method_and_code(void **state)
 {
 	struct counters counters = open_pool(&registry, 1);
-	struct counters_key keys[16];
-	size_t count_keys;
+	struct counters_label_set label_sets[16];
+	size_t set_count;
 
 	(void)state;
-	counters_key_cell(&counters, SHOP, GET, 404);
-	counters_key_cell(&counters, SHOP, GET, 200);
-	counters_key_cell(&counters, HOME, OTHER, 200);
-	counters_key_cell(&counters, HOME, GET, 599);
-	count_keys = counters_list_keys(&counters, keys);
-	assert_int_equal(count_keys, 5); /* the last is the overflow */
-	assert_int_equal(keys[0].endpoint, HOME);
-	assert_int_equal(keys[0].method, GET);
-	assert_int_equal(keys[0].code, 599);
-	assert_int_equal(keys[1].method, OTHER);
-	assert_int_equal(keys[2].code, 200);
-	assert_int_equal(keys[3].code, 404);
-	assert_int_equal(
-	    keys[3].cell, counters_key_cell(&counters, SHOP, GET, 404));
-	assert_int_equal(keys[4].code, 0);
+	counters_find_value(&counters, SHOP, GET, 404);
+	counters_find_value(&counters, SHOP, GET, 200);
+	counters_find_value(&counters, HOME, OTHER, 200);
+	counters_find_value(&counters, HOME, GET, 599);
+	set_count = counters_list_label_sets(&counters, label_sets);
+	assert_int_equal(set_count, 5); /* the last is the overflow */
+	assert_int_equal(label_sets[0].endpoint, HOME);
+	assert_int_equal(label_sets[0].method, GET);
+	assert_int_equal(label_sets[0].code, 599);
+	assert_int_equal(label_sets[1].method, OTHER);
+	assert_int_equal(label_sets[2].code, 200);
+	assert_int_equal(label_sets[3].code, 404);
+	assert_int_equal(label_sets[3].index,
+	    counters_find_value(&counters, SHOP, GET, 404));
+	assert_int_equal(label_sets[4].code, 0);
 	counters_close(&counters);
 }
 
 static void
-a_full_key_table_counts_under_the_overflow_key(void **state)
+a_full_table_counts_under_the_overflow_label_set(void **state)
 {
 	struct counters counters = open_pool(&registry, 1);
-	struct counters_key keys[16];
+	struct counters_label_set label_sets[16];
 	uint64_t sum = 0;
-	size_t overflow = counters_key_cell(&counters, REST, OTHER, 0);
+	size_t overflow = counters_find_value(&counters, REST, OTHER, 0);
 
 	(void)state;
 	for (unsigned code = 200; code < 260; code++)
 		count(&counters, SLOT_WORKER,
-		    counters_key_cell(&counters, HOME, GET, code), 1);
-	assert_int_equal(counters_list_keys(&counters, keys), 16);
+		    counters_find_value(&counters, HOME, GET, code), 1);
+	assert_int_equal(counters_list_label_sets(&counters, label_sets), 16);
 	for (size_t i = 0; i < 16; i++)
-		sum += counters_sum(&counters, keys[i].cell);
+		sum += counters_sum(&counters, label_sets[i].index);
 	assert_int_equal(sum, 60);
 	assert_int_equal(counters_sum(&counters, overflow), 60 - 15);
 	counters_close(&counters);
@@ -441,13 +442,13 @@ static int
 count_in_slot(void *argument)
 {
 	const struct counting *counting = argument;
-	_Atomic uint64_t *cells =
+	_Atomic uint64_t *values =
 	    counters_values(counting->counters, counting->slot);
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		counters_add(cells, APPLES, 1);
-		counters_add(cells,
-		    counters_key_cell(
+		counters_add(values, APPLES, 1);
+		counters_add(values,
+		    counters_find_value(
 			counting->counters, SHOP, GET, 200 + i % 8),
 		    1);
 	}
@@ -472,51 +473,54 @@ eight_processes_that_count_at_once_lose_nothing(void **state)
 	for (unsigned code = 200; code < 208; code++)
 		assert_int_equal(
 		    counters_sum(&counters,
-			counters_key_cell(&counters, SHOP, GET, code)),
+			counters_find_value(&counters, SHOP, GET, code)),
 		    PROCESSES * ROUNDS / 8);
 	counters_close(&counters);
 }
 
-/* Every process enters every key, in an order of its own. */
+/* Every process enters every label set, in an order of its own. */
 static int
-enter_keys(void *argument)
+enter_label_sets(void *argument)
 {
 	const struct counting *counting = argument;
-	_Atomic uint64_t *cells =
+	_Atomic uint64_t *values =
 	    counters_values(counting->counters, counting->slot);
 
 	for (unsigned i = 0; i < 12; i++)
-		counters_add(cells,
-		    counters_key_cell(counting->counters, HOME, OTHER,
+		counters_add(values,
+		    counters_find_value(counting->counters, HOME, OTHER,
 			200 + (i * 5 + counting->slot) % 12),
 		    1);
 	return 0;
 }
 
 static void
-processes_that_enter_the_same_keys_at_once_agree_on_the_cells(void **state)
+processes_that_enter_the_same_label_sets_at_once_agree_on_the_values(
+    void **state)
 {
 	(void)state;
 	for (int round = 0; round < 20; round++) {
 		struct counters counters;
 		struct counting counting[PROCESSES];
 		pid_t children[PROCESSES];
-		struct counters_key keys[16];
+		struct counters_label_set label_sets[16];
 
 		unlink(path);
 		counters = open_pool(&registry, PROCESSES);
 		for (unsigned i = 0; i < PROCESSES; i++) {
 			counting[i] =
 			    (struct counting){&counters, SLOT_WORKER + i};
-			children[i] = support_fork(enter_keys, &counting[i]);
+			children[i] =
+			    support_fork(enter_label_sets, &counting[i]);
 		}
 		for (unsigned i = 0; i < PROCESSES; i++)
 			assert_int_equal(support_wait(children[i]), 0);
-		assert_int_equal(counters_list_keys(&counters, keys), 12 + 1);
+		assert_int_equal(
+		    counters_list_label_sets(&counters, label_sets), 12 + 1);
 		for (unsigned code = 200; code < 212; code++)
-			assert_int_equal(
-			    counters_sum(&counters, counters_key_cell(&counters,
-							HOME, OTHER, code)),
+			assert_int_equal(counters_sum(&counters,
+					     counters_find_value(
+						 &counters, HOME, OTHER, code)),
 			    PROCESSES);
 		counters_close(&counters);
 	}
@@ -532,11 +536,11 @@ static int
 count_until_killed(void *argument)
 {
 	const struct progress *progress = argument;
-	_Atomic uint64_t *cells =
+	_Atomic uint64_t *values =
 	    counters_values(progress->counters, SLOT_WORKER);
 
 	do {
-		counters_add(cells, APPLES, 1);
+		counters_add(values, APPLES, 1);
 	} while (++*progress->counted);
 	return 0;
 }
@@ -618,7 +622,7 @@ number_at(const char *bytes, size_t offset)
 	return value;
 }
 
-/* Where the registry ends, and where the keys begin and end. */
+/* Where the registry ends, and where the label sets begin and end. */
 static size_t
 registry_end(const char *bytes)
 {
@@ -626,7 +630,7 @@ registry_end(const char *bytes)
 }
 
 static size_t
-keys_begin(const char *bytes)
+label_sets_begin(const char *bytes)
 {
 	return (registry_end(bytes) + 63) / 64 * 64;
 }
@@ -643,13 +647,13 @@ a_file_cut_at_any_byte_is_moved_aside(void **state)
 {
 	size_t size;
 	char *bytes = sound_bytes(&size);
-	size_t end = keys_begin(bytes) + registry.key_capacity * 8;
+	size_t end = label_sets_begin(bytes) + registry.label_set_capacity * 8;
 
 	(void)state;
 	for (size_t length = 1; length < end; length++)
 		assert_recovers(bytes, length,
 		    length < HEADER_SIZE ? "it is cut short" : "its size");
-	/* Beyond that it is all cells: a sample, and the last bytes. */
+	/* Beyond that it is all values: a sample, and the last bytes. */
 	for (size_t length = end; length < size; length += 37)
 		assert_recovers(bytes, length, "its size");
 	for (size_t length = size - 16; length < size; length++)
@@ -738,7 +742,7 @@ a_flipped_bit_anywhere_in_the_header_is_detected(void **state)
 }
 
 static void
-a_flipped_bit_anywhere_in_the_catalog_is_detected(void **state)
+a_flipped_bit_anywhere_in_the_registry_is_detected(void **state)
 {
 	size_t size;
 	char *bytes = sound_bytes(&size);
@@ -749,27 +753,28 @@ a_flipped_bit_anywhere_in_the_catalog_is_detected(void **state)
 }
 
 static void
-a_flipped_bit_anywhere_in_the_key_table_is_detected(void **state)
+a_flipped_bit_anywhere_in_the_label_set_table_is_detected(void **state)
 {
 	size_t size;
 	char *bytes = sound_bytes(&size);
-	size_t from = keys_begin(bytes);
+	size_t from = label_sets_begin(bytes);
 
 	(void)state;
 	assert_every_bit_matters(
-	    bytes, size, from, from + registry.key_capacity * 8);
+	    bytes, size, from, from + registry.label_set_capacity * 8);
 	free(bytes);
 }
 
 /* --- files that are sound in all but what they say ------------------------ */
 
 /*
- * Put a file with this header, registry and keys where the file is, as large as
- * it says that it is and with the right checksum: it must be moved aside.
+ * Put a file with this header, registry and label sets where the file is, as
+ * large as it says that it is and with the right checksum: it must be moved
+ * aside.
  */
 static void
 assert_lie_is_found(const struct counters_header *wrong, const char *text,
-    const uint64_t *keys, const char *problem)
+    const uint64_t *label_sets, const char *problem)
 {
 	struct counters_header header = *wrong;
 	struct counters_layout layout;
@@ -782,15 +787,16 @@ assert_lie_is_found(const struct counters_header *wrong, const char *text,
 	assert_non_null(bytes);
 	memcpy(bytes, &header, sizeof(header));
 	memcpy(bytes + sizeof(header), text, header.registry_size);
-	memcpy(
-	    bytes + layout.keys, keys, header.key_capacity * sizeof(uint64_t));
+	memcpy(bytes + layout.label_sets, label_sets,
+	    header.label_set_capacity * sizeof(uint64_t));
 	assert_recovers(bytes, layout.file_size, problem);
 	free(bytes);
 }
 
 /* The parts of a sound file; the caller frees *text. */
 static void
-sound_parts(struct counters_header *header, char **text, uint64_t keys[16])
+sound_parts(
+    struct counters_header *header, char **text, uint64_t label_sets[16])
 {
 	size_t size;
 	char *bytes = sound_bytes(&size);
@@ -798,7 +804,8 @@ sound_parts(struct counters_header *header, char **text, uint64_t keys[16])
 	memcpy(header, bytes, sizeof(*header));
 	*text = strndup(bytes + sizeof(*header), header->registry_size);
 	assert_non_null(*text);
-	memcpy(keys, bytes + keys_begin(bytes), 16 * sizeof(*keys));
+	memcpy(label_sets, bytes + label_sets_begin(bytes),
+	    16 * sizeof(*label_sets));
 	free(bytes);
 }
 
@@ -807,27 +814,27 @@ a_file_whose_header_lies_about_the_rest_is_moved_aside(void **state)
 {
 	struct counters_header header;
 	struct counters_header wrong;
-	uint64_t keys[16];
+	uint64_t label_sets[16];
 	char *text;
 
 	(void)state;
-	sound_parts(&header, &text, keys);
+	sound_parts(&header, &text, label_sets);
 	wrong = header;
 	wrong.fixed_count = 1;
-	assert_lie_is_found(&wrong, text, keys, "catalog");
+	assert_lie_is_found(&wrong, text, label_sets, "registry");
 	wrong.fixed_count = header.fixed_count + 1;
-	assert_lie_is_found(&wrong, text, keys, "catalog");
+	assert_lie_is_found(&wrong, text, label_sets, "registry");
 	wrong = header;
 	wrong.state_size += 4;
-	assert_lie_is_found(&wrong, text, keys, "slots");
+	assert_lie_is_found(&wrong, text, label_sets, "slots");
 	wrong = header;
 	wrong.slot_count = SLOT_WORKER - 1;
-	assert_lie_is_found(&wrong, text, keys, "slots");
+	assert_lie_is_found(&wrong, text, label_sets, "slots");
 	wrong = header;
-	wrong.key_capacity = 12;
-	assert_lie_is_found(&wrong, text, keys, "key table");
-	wrong.key_capacity = 0;
-	assert_lie_is_found(&wrong, text, keys, "key table");
+	wrong.label_set_capacity = 12;
+	assert_lie_is_found(&wrong, text, label_sets, "label set table");
+	wrong.label_set_capacity = 0;
+	assert_lie_is_found(&wrong, text, label_sets, "label set table");
 	free(text);
 }
 
@@ -845,7 +852,7 @@ replaced(const char *text, const char *part, const char *by)
 }
 
 static void
-a_file_whose_catalog_lies_is_moved_aside(void **state)
+a_file_whose_registry_lies_is_moved_aside(void **state)
 {
 	static const struct {
 		const char *part;
@@ -864,15 +871,15 @@ a_file_whose_catalog_lies_is_moved_aside(void **state)
 	    {"cells", "sells"},
 	};
 	struct counters_header header;
-	uint64_t keys[16];
+	uint64_t label_sets[16];
 	char *text;
 
 	(void)state;
-	sound_parts(&header, &text, keys);
+	sound_parts(&header, &text, label_sets);
 	for (size_t i = 0; i < COUNT(lies); i++) {
 		char *wrong = replaced(text, lies[i].part, lies[i].by);
 
-		assert_lie_is_found(&header, wrong, keys, "its ");
+		assert_lie_is_found(&header, wrong, label_sets, "its ");
 		free(wrong);
 	}
 	free(text);
@@ -882,14 +889,15 @@ static void
 a_full_key_table_without_the_overflow_key_is_moved_aside(void **state)
 {
 	struct counters_header header;
-	uint64_t keys[16];
+	uint64_t label_sets[16];
 	char *text;
 
 	(void)state;
-	sound_parts(&header, &text, keys);
+	sound_parts(&header, &text, label_sets);
 	for (unsigned i = 0; i < 16; i++)
-		keys[i] = counters_format_pack_key(HOME, GET, 200 + i);
-	assert_lie_is_found(&header, text, keys, "key table");
+		label_sets[i] =
+		    counters_format_pack_label_set(HOME, GET, 200 + i);
+	assert_lie_is_found(&header, text, label_sets, "label set table");
 	free(text);
 }
 
@@ -1268,7 +1276,7 @@ one_family_more_keeps_every_count(void **state)
 	assert_int_equal(counters_sum(&counters, APPLES + 1), 0);
 	assert_int_equal(counters_sum(&counters, APPLES + 2), 1000 * SLOT_SUM);
 	assert_int_equal(counters_sum(&counters,
-			     counters_key_cell(&counters, SHOP, GET, 200)),
+			     counters_find_value(&counters, SHOP, GET, 200)),
 	    7 * SLOT_SUM);
 	counters_close(&counters);
 	counters = open_pool(&newer, 2); /* from here on it is its own */
@@ -1290,7 +1298,7 @@ one_family_fewer_keeps_every_other_count(void **state)
 	counters = take_over(&newer, 2);
 	assert_int_equal(counters_sum(&counters, APPLES), 1000 * SLOT_SUM);
 	assert_int_equal(counters_sum(&counters,
-			     counters_key_cell(&counters, SHOP, GET, 200)),
+			     counters_find_value(&counters, SHOP, GET, 200)),
 	    7 * SLOT_SUM);
 	counters_close(&counters);
 	/* What was left out is still in the previous file. */
@@ -1308,19 +1316,19 @@ one_label_value_more_keeps_every_count(void **state)
 	const struct registry newer = {
 	    fixed, COUNT(fixed), more, 4, more_methods, 3, 32};
 	struct counters counters;
-	struct counters_key keys[32];
+	struct counters_label_set label_sets[32];
 
 	(void)state;
 	make_counts();
 	counters = take_over(&newer, 2);
 	assert_int_equal(counters_sum(&counters, APPLES), SLOT_SUM);
 	assert_int_equal(
-	    counters_sum(&counters, counters_key_cell(&counters, 2, 1, 200)),
+	    counters_sum(&counters, counters_find_value(&counters, 2, 1, 200)),
 	    7 * SLOT_SUM);
 	assert_int_equal(
-	    counters_sum(&counters, counters_key_cell(&counters, 1, 2, 404)),
+	    counters_sum(&counters, counters_find_value(&counters, 1, 2, 404)),
 	    UINT64_C(1) << 40);
-	assert_int_equal(counters_list_keys(&counters, keys), 3);
+	assert_int_equal(counters_list_label_sets(&counters, label_sets), 3);
 	counters_close(&counters);
 }
 
@@ -1335,8 +1343,8 @@ one_label_value_fewer_keeps_every_other_count(void **state)
 	(void)state;
 	make_counts();
 	counters = take_over(&newer, 2);
-	assert_int_equal(
-	    counters_sum(&counters, counters_key_cell(&counters, 0, GET, 200)),
+	assert_int_equal(counters_sum(&counters,
+			     counters_find_value(&counters, 0, GET, 200)),
 	    7 * SLOT_SUM);
 	assert_int_equal(counters_sum(&counters, PEARS), 1000 * SLOT_SUM);
 	counters_close(&counters);
@@ -1347,19 +1355,19 @@ a_smaller_key_table_takes_the_rest_as_overflow(void **state)
 {
 	const struct registry newer = {
 	    fixed, COUNT(fixed), endpoints, 3, methods, 2, 4};
-	struct counters_key keys[4];
+	struct counters_label_set label_sets[4];
 	struct counters counters = open_pool(&registry, 1);
 	uint64_t sum = 0;
 
 	(void)state;
 	for (unsigned code = 200; code < 210; code++)
 		count(&counters, SLOT_WORKER,
-		    counters_key_cell(&counters, HOME, GET, code), code);
+		    counters_find_value(&counters, HOME, GET, code), code);
 	counters_close(&counters);
 	counters = take_over(&newer, 1);
-	assert_int_equal(counters_list_keys(&counters, keys), 4);
+	assert_int_equal(counters_list_label_sets(&counters, label_sets), 4);
 	for (int i = 0; i < 4; i++)
-		sum += counters_sum(&counters, keys[i].cell);
+		sum += counters_sum(&counters, label_sets[i].index);
 	assert_int_equal(sum, 2045);
 	counters_close(&counters);
 }
@@ -1390,8 +1398,8 @@ a_bucket_whose_bound_is_gone_goes_into_the_next(void **state)
 	uint64_t by = 1;
 
 	(void)state;
-	for (size_t cell = REGISTRY_QUEUE; cell < COUNT(old_names); cell++) {
-		count(&counters, SLOT_WORKER, cell, by);
+	for (size_t index = REGISTRY_QUEUE; index < COUNT(old_names); index++) {
+		count(&counters, SLOT_WORKER, index, by);
 		by *= 10;
 	}
 	counters_close(&counters);
@@ -1403,7 +1411,7 @@ a_bucket_whose_bound_is_gone_goes_into_the_next(void **state)
 }
 
 static void
-the_real_catalog_with_an_endpoint_more_and_back_keeps_every_count(void **state)
+the_real_registry_with_an_endpoint_more_and_back_keeps_every_count(void **state)
 {
 	static const char *const more[] = {"home", "new", "shop", "other"};
 	struct registry *old = registry_new(endpoints, 3, methods, 2);
@@ -1412,26 +1420,26 @@ the_real_catalog_with_an_endpoint_more_and_back_keeps_every_count(void **state)
 
 	(void)state;
 	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 3);
-	count(&counters, SLOT_WORKER, registry_size_cell(SHOP), 123456789);
+	count(&counters, SLOT_WORKER, registry_size_value(SHOP), 123456789);
 	count(&counters, SLOT_WORKER + 1,
-	    registry_bucket(registry_duration_cell(SHOP), 3000000), 17);
+	    registry_bucket(registry_duration_value(SHOP), 3000000), 17);
 	count(
 	    &counters, SLOT_CGI, registry_bucket(REGISTRY_QUEUE, INT64_MAX), 5);
 	counters_close(&counters);
 	counters = take_over(newer, 2);
 	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), 3);
 	assert_int_equal(
-	    counters_sum(&counters, registry_size_cell(2)), 123456789);
+	    counters_sum(&counters, registry_size_value(2)), 123456789);
 	assert_int_equal(
-	    counters_sum(
-		&counters, registry_bucket(registry_duration_cell(2), 3000000)),
+	    counters_sum(&counters,
+		registry_bucket(registry_duration_value(2), 3000000)),
 	    17);
-	assert_int_equal(counters_sum(&counters, registry_size_cell(1)), 0);
+	assert_int_equal(counters_sum(&counters, registry_size_value(1)), 0);
 	counters_close(&counters);
 	counters = take_over(old, 2); /* a rollback */
 	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), 3);
 	assert_int_equal(
-	    counters_sum(&counters, registry_size_cell(SHOP)), 123456789);
+	    counters_sum(&counters, registry_size_value(SHOP)), 123456789);
 	assert_int_equal(
 	    counters_sum(&counters, registry_bucket(REGISTRY_QUEUE, INT64_MAX)),
 	    5);
@@ -1853,13 +1861,14 @@ main(void)
 	    TEST(counts_survive_being_closed_and_opened_a_hundred_times),
 	    TEST(what_processes_did_is_forgotten_and_what_they_counted_is_not),
 	    TEST(a_file_that_another_left_half_made_is_no_obstacle),
-	    TEST(a_combination_keeps_its_cell),
-	    TEST(keys_are_listed_by_endpoint_method_and_code),
-	    TEST(a_full_key_table_counts_under_the_overflow_key),
+	    TEST(a_label_set_keeps_its_value),
+	    TEST(label_sets_are_listed_by_endpoint_method_and_code),
+	    TEST(a_full_table_counts_under_the_overflow_label_set),
 	    TEST(a_second_pool_is_refused_with_a_message_that_says_what_to_do),
 	    TEST(a_pool_that_was_killed_holds_nothing),
 	    TEST(eight_processes_that_count_at_once_lose_nothing),
-	    TEST(processes_that_enter_the_same_keys_at_once_agree_on_the_cells),
+	    TEST(
+		processes_that_enter_the_same_label_sets_at_once_agree_on_the_values),
 	    TEST(a_process_killed_while_it_counts_loses_nothing_it_counted),
 	    TEST(a_file_of_zero_bytes_is_moved_aside),
 	    TEST(a_file_cut_at_any_byte_is_moved_aside),
@@ -1868,10 +1877,10 @@ main(void)
 	    TEST(a_file_of_another_byte_order_is_moved_aside),
 	    TEST(a_file_of_another_version_is_moved_aside),
 	    TEST(a_flipped_bit_anywhere_in_the_header_is_detected),
-	    TEST(a_flipped_bit_anywhere_in_the_catalog_is_detected),
-	    TEST(a_flipped_bit_anywhere_in_the_key_table_is_detected),
+	    TEST(a_flipped_bit_anywhere_in_the_registry_is_detected),
+	    TEST(a_flipped_bit_anywhere_in_the_label_set_table_is_detected),
 	    TEST(a_file_whose_header_lies_about_the_rest_is_moved_aside),
-	    TEST(a_file_whose_catalog_lies_is_moved_aside),
+	    TEST(a_file_whose_registry_lies_is_moved_aside),
 	    TEST(a_full_key_table_without_the_overflow_key_is_moved_aside),
 	    TEST(damage_after_damage_keeps_each_file_under_a_name_of_its_own),
 	    TEST(a_damaged_file_that_cannot_be_moved_aside_stays_as_it_is),
@@ -1900,7 +1909,7 @@ main(void)
 	    TEST(a_smaller_key_table_takes_the_rest_as_overflow),
 	    TEST(a_bucket_whose_bound_is_gone_goes_into_the_next),
 	    TEST(
-		the_real_catalog_with_an_endpoint_more_and_back_keeps_every_count),
+		the_real_registry_with_an_endpoint_more_and_back_keeps_every_count),
 	    TEST(
 		more_workers_than_slots_make_a_larger_file_with_the_same_counts),
 	    TEST(fewer_workers_than_slots_keep_the_file_and_its_counts),

@@ -46,7 +46,7 @@ set_up(void **state)
 static size_t
 key(struct counters *counters, unsigned code)
 {
-	return counters_key_cell(counters, ENDPOINT_OTHER, METHOD_GET, code);
+	return counters_find_value(counters, ENDPOINT_OTHER, METHOD_GET, code);
 }
 
 /* Keys enough that some share a place to begin the search at. */
@@ -60,9 +60,9 @@ expected(unsigned code)
 }
 
 static void
-count(struct counters *counters, unsigned slot, size_t cell, uint64_t by)
+count(struct counters *counters, unsigned slot, size_t index, uint64_t by)
 {
-	counters_add(counters_values(counters, slot), cell, by);
+	counters_add(counters_values(counters, slot), index, by);
 }
 
 static struct counters
@@ -85,10 +85,10 @@ static void
 assert_counts(struct counters *counters, uint64_t more)
 {
 	size_t size = 0;
-	struct counters_key *keys =
-	    calloc(registry->key_capacity, sizeof(*keys));
+	struct counters_label_set *label_sets =
+	    calloc(registry->label_set_capacity, sizeof(*label_sets));
 
-	assert_non_null(keys);
+	assert_non_null(label_sets);
 	assert_null(
 	    counters_format_validate(counters->map, counters->map_size));
 	assert_int_equal(
@@ -96,12 +96,13 @@ assert_counts(struct counters *counters, uint64_t more)
 	for (unsigned code = 200; code < 200 + CODES; code++)
 		assert_int_equal(counters_sum(counters, key(counters, code)),
 		    expected(code) + more);
-	size = counters_list_keys(counters, keys);
+	size = counters_list_label_sets(counters, label_sets);
 	for (size_t i = 1; i < size; i++)
-		assert_true(keys[i].endpoint != keys[i - 1].endpoint ||
-			    keys[i].method != keys[i - 1].method ||
-			    keys[i].code != keys[i - 1].code);
-	free(keys);
+		assert_true(
+		    label_sets[i].endpoint != label_sets[i - 1].endpoint ||
+		    label_sets[i].method != label_sets[i - 1].method ||
+		    label_sets[i].code != label_sets[i - 1].code);
+	free(label_sets);
 }
 
 /* --- what is put back ------------------------------------------------------
@@ -168,7 +169,7 @@ a_file_cut_anywhere_has_all_its_counts_again(void **state)
 	close_both(&counters, &copy);
 }
 
-/* Workers count on in another order, so that keys get other places. */
+/* Workers count on in another order, so that label sets get other places. */
 static void
 what_was_counted_after_the_cut_is_added_to_what_was_before(void **state)
 {

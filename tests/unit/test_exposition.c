@@ -517,7 +517,7 @@ declared_combinations_are_there_as_zero(void **state)
 }
 
 static void
-the_overflow_key_shows_only_when_it_has_counted(void **state)
+the_overflow_label_set_shows_only_when_it_has_counted(void **state)
 {
 	const char *series =
 	    "http_requests_total{endpoint=\"other\",method=\"other\","
@@ -526,7 +526,7 @@ the_overflow_key_shows_only_when_it_has_counted(void **state)
 	(void)state;
 	assert_value(series, -1);
 	counters_add(counters_values(&counters, SLOT_WORKER),
-	    counters_key_cell(&counters, ENDPOINT_OTHER, METHOD_OTHER, 0), 2);
+	    counters_find_value(&counters, ENDPOINT_OTHER, METHOD_OTHER, 0), 2);
 	assert_value(series, 2);
 	check_text(EXPOSITION_TEXT, true);
 }
@@ -720,11 +720,12 @@ static void
 large_counts_and_sums_are_exact(void **state)
 {
 	char *text;
-	_Atomic uint64_t *cells = counters_values(&counters, SLOT_CGI);
+	_Atomic uint64_t *values = counters_values(&counters, SLOT_CGI);
 
 	(void)state;
-	counters_add(cells, registry_size_cell(ENDPOINT_bye), (1ull << 53) + 1);
-	counters_add(cells, registry_duration_cell(ENDPOINT_bye),
+	counters_add(
+	    values, registry_size_value(ENDPOINT_bye), (1ull << 53) + 1);
+	counters_add(values, registry_duration_value(ENDPOINT_bye),
 	    9007199254740993000ull);
 	text = render(EXPOSITION_TEXT, true);
 	assert_says(text, "http_response_size_bytes_total{endpoint=\"bye\"} "
@@ -880,7 +881,8 @@ main(void)
 	    cmocka_unit_test(every_family_is_there),
 	    cmocka_unit_test(requests_are_counted_by_endpoint_method_and_code),
 	    cmocka_unit_test(declared_combinations_are_there_as_zero),
-	    cmocka_unit_test(the_overflow_key_shows_only_when_it_has_counted),
+	    cmocka_unit_test(
+		the_overflow_label_set_shows_only_when_it_has_counted),
 	    cmocka_unit_test(buckets_are_cumulative_and_inclusive),
 	    cmocka_unit_test(workers_are_busy_idle_or_stopped),
 	    cmocka_unit_test(

@@ -54,7 +54,7 @@ static uint64_t
 counted(enum endpoint endpoint, enum method method, unsigned code)
 {
 	return counters_sum(
-	    &counters, counters_key_cell(&counters, endpoint, method, code));
+	    &counters, counters_find_value(&counters, endpoint, method, code));
 }
 
 static void

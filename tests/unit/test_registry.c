@@ -1,5 +1,5 @@
 /*
- * The cells of the counter file and their names, which are a contract with
+ * The values of the counter file and their names, which are a contract with
  * every later version.
  */
 #include "support.h"
@@ -27,11 +27,11 @@ tear_down(void **state)
 }
 
 static void
-every_cell_has_a_name_of_its_own(void **state)
+every_value_has_a_name_of_its_own(void **state)
 {
 	(void)state;
 	assert_int_equal(registry->fixed_count,
-	    REGISTRY_ENDPOINTS + 3 * REGISTRY_ENDPOINT_CELLS);
+	    REGISTRY_ENDPOINTS + 3 * REGISTRY_ENDPOINT_VALUES);
 	for (size_t i = 0; i < registry->fixed_count; i++) {
 		assert_non_null(registry->fixed[i]);
 		assert_null(strpbrk(registry->fixed[i], " \n\\"));
@@ -45,7 +45,7 @@ static void
 names_are_series_as_prometheus_writes_them(void **state)
 {
 	const char *const *names = registry->fixed;
-	size_t health = registry_duration_cell(1);
+	size_t health = registry_duration_value(1);
 
 	(void)state;
 	assert_string_equal(names[REGISTRY_STARTS], "fcgi_webapp_starts_total");
@@ -63,11 +63,11 @@ names_are_series_as_prometheus_writes_them(void **state)
 	    names[REGISTRY_QUEUE], "http_request_queue_seconds_sum");
 	assert_string_equal(names[REGISTRY_QUEUE + 1],
 	    "http_request_queue_seconds_bucket{le=\"0.0001\"}");
-	assert_string_equal(names[registry_size_cell(1)],
+	assert_string_equal(names[registry_size_value(1)],
 	    "http_response_size_bytes_total{endpoint=\"health\"}");
 	assert_string_equal(names[health],
 	    "http_request_duration_seconds_sum{endpoint=\"health\"}");
-	assert_string_equal(names[health + REGISTRY_HISTOGRAM_CELLS - 1],
+	assert_string_equal(names[health + REGISTRY_HISTOGRAM_VALUES - 1],
 	    "http_request_duration_seconds_bucket{endpoint=\"health\","
 	    "le=\"+Inf\"}");
 }
@@ -107,22 +107,22 @@ a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed(void **state)
 }
 
 static void
-cells_of_endpoints_follow_each_other_without_a_gap(void **state)
+values_of_endpoints_follow_each_other_without_a_gap(void **state)
 {
 	(void)state;
-	assert_int_equal(registry_size_cell(0), REGISTRY_ENDPOINTS);
+	assert_int_equal(registry_size_value(0), REGISTRY_ENDPOINTS);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(
-		    registry_duration_cell(i) + REGISTRY_HISTOGRAM_CELLS,
-		    registry_size_cell(i + 1));
-	assert_int_equal(registry_duration_cell(2) + REGISTRY_HISTOGRAM_CELLS,
+		    registry_duration_value(i) + REGISTRY_HISTOGRAM_VALUES,
+		    registry_size_value(i + 1));
+	assert_int_equal(registry_duration_value(2) + REGISTRY_HISTOGRAM_VALUES,
 	    registry->fixed_count);
 }
 
 static void
-the_key_table_is_a_power_of_two_and_has_room_for_every_code(void **state)
+the_label_set_table_is_a_power_of_two_and_has_room_for_every_code(void **state)
 {
-	size_t capacity = registry->key_capacity;
+	size_t capacity = registry->label_set_capacity;
 
 	(void)state;
 	assert_int_equal(capacity & (capacity - 1), 0);
@@ -140,15 +140,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(every_cell_has_a_name_of_its_own),
+	    cmocka_unit_test(every_value_has_a_name_of_its_own),
 	    cmocka_unit_test(names_are_series_as_prometheus_writes_them),
 	    cmocka_unit_test(bounds_grow_and_are_printed_as_what_they_are),
 	    cmocka_unit_test(
 		a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed),
 	    cmocka_unit_test(
-		cells_of_endpoints_follow_each_other_without_a_gap),
+		values_of_endpoints_follow_each_other_without_a_gap),
 	    cmocka_unit_test(
-		the_key_table_is_a_power_of_two_and_has_room_for_every_code),
+		the_label_set_table_is_a_power_of_two_and_has_room_for_every_code),
 	    cmocka_unit_test(freeing_nothing_is_harmless),
 	};
 

@@ -1,5 +1,5 @@
 /*
- * From an answered request to its cells.
+ * From an answered request to its values.
  */
 #include "support.h"
 
@@ -42,30 +42,30 @@ static uint64_t
 requests(int endpoint, enum method method, unsigned code)
 {
 	return counters_sum(&counters,
-	    counters_key_cell(&counters, (unsigned)endpoint, method, code));
+	    counters_find_value(&counters, (unsigned)endpoint, method, code));
 }
 
 static uint64_t
-all_cells(void)
+all_values(void)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < registry->fixed_count + registry->key_capacity;
-	     i++)
+	for (size_t i = 0;
+	     i < registry->fixed_count + registry->label_set_capacity; i++)
 		sum += counters_sum(&counters, i);
 	return sum;
 }
 
 static void
-a_request_is_one_in_each_of_its_cells(void **state)
+a_request_is_one_in_each_of_its_values(void **state)
 {
-	size_t duration = registry_duration_cell(ENDPOINT_health);
+	size_t duration = registry_duration_value(ENDPOINT_health);
 
 	(void)state;
 	request_metrics_add(&counters, SLOT_WORKER, &example);
 	assert_int_equal(requests(ENDPOINT_health, METHOD_GET, 200), 1);
 	assert_int_equal(
-	    counters_sum(&counters, registry_size_cell(ENDPOINT_health)), 16);
+	    counters_sum(&counters, registry_size_value(ENDPOINT_health)), 16);
 	assert_int_equal(counters_sum(&counters, duration), 3000000);
 	assert_int_equal(
 	    counters_sum(&counters, registry_bucket(duration, 3000000)), 1);
@@ -73,33 +73,35 @@ a_request_is_one_in_each_of_its_cells(void **state)
 	assert_int_equal(
 	    counters_sum(&counters, registry_bucket(REGISTRY_QUEUE, 70000)), 1);
 	/* and nothing else anywhere */
-	assert_int_equal(all_cells(), 1 + 16 + 3000000 + 1 + 70000 + 1);
+	assert_int_equal(all_values(), 1 + 16 + 3000000 + 1 + 70000 + 1);
 }
 
 static void
 a_request_is_counted_in_its_process_slot_alone(void **state)
 {
-	size_t cell;
+	size_t index;
 
 	(void)state;
 	request_metrics_add(&counters, SLOT_WORKER + 1, &example);
-	cell = counters_key_cell(&counters, ENDPOINT_health, METHOD_GET, 200);
+	index =
+	    counters_find_value(&counters, ENDPOINT_health, METHOD_GET, 200);
 	for (unsigned slot = 0; slot < counters.slot_count; slot++)
-		assert_int_equal(counters_values(&counters, slot)[cell],
+		assert_int_equal(counters_values(&counters, slot)[index],
 		    slot == SLOT_WORKER + 1);
 }
 
 static void
 a_cgi_request_is_counted_in_the_slot_they_share(void **state)
 {
-	size_t cell;
+	size_t index;
 
 	(void)state;
 	request_metrics_add_shared(&counters, &example);
 	request_metrics_add_shared(&counters, &example);
-	cell = counters_key_cell(&counters, ENDPOINT_health, METHOD_GET, 200);
-	assert_int_equal(counters_values(&counters, SLOT_CGI)[cell], 2);
-	assert_int_equal(counters_sum(&counters, cell), 2);
+	index =
+	    counters_find_value(&counters, ENDPOINT_health, METHOD_GET, 200);
+	assert_int_equal(counters_values(&counters, SLOT_CGI)[index], 2);
+	assert_int_equal(counters_sum(&counters, index), 2);
 }
 
 static void
@@ -110,7 +112,7 @@ a_request_without_a_receipt_time_has_no_queue_time(void **state)
 	(void)state;
 	request.queue_ns = -1;
 	request_metrics_add(&counters, SLOT_WORKER, &request);
-	for (size_t i = 0; i < REGISTRY_HISTOGRAM_CELLS; i++)
+	for (size_t i = 0; i < REGISTRY_HISTOGRAM_VALUES; i++)
 		assert_int_equal(
 		    counters_sum(&counters, REGISTRY_QUEUE + i), 0);
 	request.queue_ns = 0;
@@ -127,7 +129,7 @@ an_uncounted_request_changes_nothing(void **state)
 	request.endpoint = ENDPOINT_UNCOUNTED;
 	request_metrics_add(&counters, SLOT_METRICS, &request);
 	request_metrics_add_shared(&counters, &request);
-	assert_int_equal(all_cells(), 0);
+	assert_int_equal(all_values(), 0);
 }
 
 static void
@@ -159,29 +161,33 @@ every_combination_has_a_count_of_its_own(void **state)
 static void
 the_combinations_that_alerts_look_at_are_declared_as_zero(void **state)
 {
-	struct counters_key keys[4096];
+	struct counters_label_set label_sets[4096];
 	size_t count;
 	bool found = false;
 
 	(void)state;
-	assert_true(registry->key_capacity <= COUNT(keys));
+	assert_true(registry->label_set_capacity <= COUNT(label_sets));
 	request_metrics_declare(&counters);
-	count = counters_list_keys(&counters, keys);
+	count = counters_list_label_sets(&counters, label_sets);
 	for (size_t i = 0; i < count; i++) {
-		assert_int_equal(counters_sum(&counters, keys[i].cell), 0);
-		found |= keys[i].endpoint == ENDPOINT_health &&
-			 keys[i].method == METHOD_GET && keys[i].code == 500;
-		if (keys[i].endpoint < ENDPOINT_OTHER)
-			assert_true(router_routes[keys[i].endpoint].methods &
-				    1u << keys[i].method);
+		assert_int_equal(
+		    counters_sum(&counters, label_sets[i].index), 0);
+		found |= label_sets[i].endpoint == ENDPOINT_health &&
+			 label_sets[i].method == METHOD_GET &&
+			 label_sets[i].code == 500;
+		if (label_sets[i].endpoint < ENDPOINT_OTHER)
+			assert_true(
+			    router_routes[label_sets[i].endpoint].methods &
+			    1u << label_sets[i].method);
 	}
 	assert_true(found);
 	request_metrics_declare(&counters); /* twice is once */
-	assert_int_equal(counters_list_keys(&counters, keys), count);
+	assert_int_equal(
+	    counters_list_label_sets(&counters, label_sets), count);
 }
 
 static void
-the_catalog_has_the_names_of_the_routes_and_of_the_methods(void **state)
+the_registry_has_the_names_of_the_routes_and_of_the_methods(void **state)
 {
 	(void)state;
 	assert_int_equal(registry->endpoint_count, ENDPOINT_COUNT);
@@ -199,14 +205,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(a_request_is_one_in_each_of_its_cells),
+	    TEST(a_request_is_one_in_each_of_its_values),
 	    TEST(a_request_is_counted_in_its_process_slot_alone),
 	    TEST(a_cgi_request_is_counted_in_the_slot_they_share),
 	    TEST(a_request_without_a_receipt_time_has_no_queue_time),
 	    TEST(an_uncounted_request_changes_nothing),
 	    TEST(every_combination_has_a_count_of_its_own),
 	    TEST(the_combinations_that_alerts_look_at_are_declared_as_zero),
-	    TEST(the_catalog_has_the_names_of_the_routes_and_of_the_methods),
+	    TEST(the_registry_has_the_names_of_the_routes_and_of_the_methods),
 	};
 
 	return SUPPORT_RUN(tests);

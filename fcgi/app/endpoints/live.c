@@ -74,19 +74,20 @@ describe_requests(
 {
 	const struct registry *registry = counters->registry;
 	struct json_object *requests = json_object_new_object();
-	struct counters_key *keys =
-	    calloc(registry->key_capacity, sizeof(*keys));
+	struct counters_label_set *label_sets =
+	    calloc(registry->label_set_capacity, sizeof(*label_sets));
 	uint64_t counts[ENDPOINT_COUNT] = {0};
-	size_t count = keys ? counters_list_keys(counters, keys) : 0;
+	size_t count =
+	    label_sets ? counters_list_label_sets(counters, label_sets) : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t sum = counters_sum(counters, keys[i].cell);
+		uint64_t sum = counters_sum(counters, label_sets[i].index);
 
-		counts[keys[i].endpoint] += sum;
+		counts[label_sets[i].endpoint] += sum;
 		*total += sum;
-		*errors += keys[i].code >= 500 ? sum : 0;
+		*errors += label_sets[i].code >= 500 ? sum : 0;
 	}
-	free(keys);
+	free(label_sets);
 	for (int i = 0; i < ENDPOINT_COUNT; i++)
 		add_number(requests, router_endpoint_name(i), counts[i]);
 	return requests;
@@ -105,7 +106,7 @@ describe_durations(const struct counters *counters)
 		for (unsigned endpoint = 0; endpoint < ENDPOINT_COUNT;
 		     endpoint++)
 			count += counters_sum(counters,
-			    registry_duration_cell(endpoint) + 1 + (size_t)i);
+			    registry_duration_value(endpoint) + 1 + (size_t)i);
 		json_object_array_add(
 		    pair, i < REGISTRY_BOUND_COUNT
 			      ? json_object_new_double(
