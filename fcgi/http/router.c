@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 #define GET    (1u << METHOD_GET | 1u << METHOD_HEAD)
 #define POST   (1u << METHOD_POST)
 #define PUT    (1u << METHOD_PUT)
@@ -41,15 +43,11 @@ router_endpoint_name(int endpoint)
 					 : "other";
 }
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
+/* Where in the table to look first. */
 static size_t
-hash(const char *text, size_t length)
+place_of(const char *literal, size_t length)
 {
-	uint32_t value = 2166136261u;
-
-	for (size_t i = 0; i < length; i++)
-		value = (value ^ (unsigned char)text[i]) * 16777619u;
-	return value % TABLE_SIZE;
+	return hash_add(HASH_START, literal, length) % TABLE_SIZE;
 }
 
 void
@@ -59,7 +57,7 @@ router_open(bool exercise)
 	for (int i = 0; i < ENDPOINT_OTHER; i++) {
 		const struct route *route = &router_routes[i];
 		size_t length = strcspn(route->path, "{");
-		size_t at = hash(route->path, length);
+		size_t at = place_of(route->path, length);
 
 		if ((route->flags & ROUTE_FAULT_INJECTION) && !exercise)
 			continue;
@@ -75,7 +73,7 @@ router_open(bool exercise)
 static int
 lookup(const char *path, size_t length, bool has_parameter)
 {
-	for (size_t at = hash(path, length); table[at].literal;
+	for (size_t at = place_of(path, length); table[at].literal;
 	     at = (at + 1) % TABLE_SIZE)
 		if (table[at].length == length &&
 		    table[at].has_parameter == has_parameter &&

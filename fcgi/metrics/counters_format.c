@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #define MAGIC "FCGIWAPP"
 
@@ -50,19 +51,6 @@ counters_format_layout(const struct counters_header *header)
 	return layout;
 }
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/ */
-static uint64_t
-hash(uint64_t value, const void *bytes, size_t size)
-{
-	const unsigned char *p = bytes;
-
-	for (size_t i = 0; i < size; i++)
-		value = (value ^ p[i]) * 0x100000001b3u;
-	return value;
-}
-
-static const uint64_t hash_start = 0xcbf29ce484222325u;
-
 uint64_t
 counters_format_checksum(
     const struct counters_header *header, const char *registry)
@@ -70,7 +58,7 @@ counters_format_checksum(
 	struct counters_header copy = *header;
 
 	copy.checksum = 0;
-	return hash(hash(hash_start, &copy, sizeof(copy)), registry,
+	return hash_add(hash_add(HASH_START, &copy, sizeof(copy)), registry,
 	    header->registry_size);
 }
 
@@ -114,7 +102,8 @@ counters_format_pack_label_set(
 	uint64_t packed = (uint64_t)(endpoint & 0xffff) << 48 |
 			  (uint64_t)(method & 0xff) << 40 |
 			  (uint64_t)(code & 0xffff) << 24;
-	uint64_t check = hash(hash_start, &packed, sizeof(packed)) & 0xffffff;
+	uint64_t check =
+	    hash_add(HASH_START, &packed, sizeof(packed)) & 0xffffff;
 
 	return packed | (check ? check : 1);
 }
@@ -161,7 +150,7 @@ counters_format_write(
 	if (!text)
 		return -ENOMEM;
 	header.registry_size = (uint32_t)size;
-	header.schema = hash(hash_start, text, size);
+	header.schema = hash_add(HASH_START, text, size);
 	header.checksum = counters_format_checksum(&header, text);
 	/* In full and now: a disk that fills up later would be a SIGBUS. */
 	error = posix_fallocate(
