@@ -44,8 +44,21 @@ struct scoreboard_entry {
 
 struct scoreboard {
 	char *entries;
-	size_t stride; /* bytes from one entry to the next */
+	size_t stride;       /* bytes from one entry to the next */
+	unsigned slot_count; /* how many entries there are */
 };
+
+/* The workers at one moment; busy, idle and stopped add up to workers. */
+struct scoreboard_census {
+	unsigned workers;
+	unsigned busy;        /* on a request */
+	unsigned idle;        /* waiting for one */
+	unsigned stopped;     /* under SIGSTOP: neither busy nor idle */
+	uint64_t connections; /* FastCGI connections that they hold */
+};
+
+/* Count the workers that run, by what they are doing. */
+struct scoreboard_census scoreboard_census(const struct scoreboard *scoreboard);
 
 /* What the process in this slot is doing. */
 static inline struct scoreboard_entry *

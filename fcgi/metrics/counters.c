@@ -143,6 +143,7 @@ map_file(struct counters *counters, int fd, int protection)
 	counters->slot_size = layout.slot_size;
 	counters->scoreboard.entries = counters->slots;
 	counters->scoreboard.stride = counters->slot_size;
+	counters->scoreboard.slot_count = header->slot_count;
 	counters->state_size = header->state_size;
 	counters->slot_count = header->slot_count;
 	return 0;

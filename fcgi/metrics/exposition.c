@@ -187,46 +187,31 @@ write_build_info(const struct family *family)
 	    family->name, version_number, version_revision);
 }
 
-/* Workers by state; one under SIGSTOP is neither busy nor idle. */
+/* Of the pool that runs; nobody where none does. */
+static struct scoreboard_census
+take_census(void)
+{
+	return rendering.source->alive
+		   ? scoreboard_census(&rendering.source->counters->scoreboard)
+		   : (struct scoreboard_census){0};
+}
+
 static void
 write_workers(const struct family *family)
 {
-	const struct counters *counters = rendering.source->counters;
-	uint64_t busy = 0, idle = 0, stopped = 0;
+	const struct scoreboard_census census = take_census();
 
-	for (unsigned slot = SLOT_WORKER;
-	     rendering.source->alive && slot < counters->slot_count; slot++) {
-		const struct scoreboard_entry *state =
-		    scoreboard_entry(&counters->scoreboard, slot);
-
-		if (state->pid == 0)
-			continue;
-		if (state->stopped)
-			stopped++;
-		else if (state->request_started != 0)
-			busy++;
-		else
-			idle++;
-	}
 	fprintf(rendering.out,
-	    "%s{state=\"busy\"} %" PRIu64 "\n%s{state=\"idle\"} %" PRIu64
-	    "\n%s{state=\"stopped\"} %" PRIu64 "\n",
-	    family->name, busy, family->name, idle, family->name, stopped);
+	    "%s{state=\"busy\"} %u\n%s{state=\"idle\"} %u\n"
+	    "%s{state=\"stopped\"} %u\n",
+	    family->name, census.busy, family->name, census.idle, family->name,
+	    census.stopped);
 }
 
 static void
 write_connections(const struct family *family)
 {
-	const struct counters *counters = rendering.source->counters;
-	uint64_t connections = 0;
-
-	for (unsigned slot = SLOT_WORKER;
-	     rendering.source->alive && slot < counters->slot_count; slot++)
-		if (scoreboard_entry(&counters->scoreboard, slot)->pid)
-			connections += (uint64_t)scoreboard_entry(
-			    &counters->scoreboard, slot)
-					   ->connections;
-	write_sample(family->name, connections);
+	write_sample(family->name, take_census().connections);
 }
 
 static void

@@ -43,27 +43,16 @@ add_nulls(struct json_object *object, const char *const *names)
 }
 
 static struct json_object *
-describe_workers(const struct counters *counters)
+describe_workers(const struct scoreboard *scoreboard)
 {
+	const struct scoreboard_census census = scoreboard_census(scoreboard);
 	struct json_object *workers = json_object_new_object();
-	uint64_t count = 0, busy = 0, stopped = 0, connections = 0;
 
-	for (unsigned slot = SLOT_WORKER; slot < counters->slot_count; slot++) {
-		const struct scoreboard_entry *state =
-		    scoreboard_entry(&counters->scoreboard, slot);
-
-		if (state->pid == 0)
-			continue;
-		count++;
-		connections += (uint64_t)state->connections;
-		stopped += state->stopped != 0;
-		busy += !state->stopped && state->request_started != 0;
-	}
-	add_number(workers, "count", count);
-	add_number(workers, "busy", busy);
-	add_number(workers, "idle", count - busy - stopped);
-	add_number(workers, "stopped", stopped);
-	add_number(workers, "connections", connections);
+	add_number(workers, "count", census.workers);
+	add_number(workers, "busy", census.busy);
+	add_number(workers, "idle", census.idle);
+	add_number(workers, "stopped", census.stopped);
+	add_number(workers, "connections", census.connections);
 	return workers;
 }
 
@@ -188,7 +177,8 @@ endpoint_live(const struct request *request, struct response *response)
 	add_double(live, "time", (double)clock_wall() / 1e9);
 	add_double(live, "uptime_seconds", (double)uptime / 1e9);
 	add_number(live, "starts", counters_sum(counters, REGISTRY_STARTS));
-	json_object_object_add(live, "workers", describe_workers(counters));
+	json_object_object_add(
+	    live, "workers", describe_workers(&counters->scoreboard));
 	json_object_object_add(live, "requests", requests);
 	add_number(live, "requests_total", total);
 	add_number(live, "errors_total", errors);

@@ -1,0 +1,25 @@
+#include "scoreboard.h"
+
+struct scoreboard_census
+scoreboard_census(const struct scoreboard *scoreboard)
+{
+	struct scoreboard_census census = {0};
+
+	for (unsigned slot = SLOT_WORKER; slot < scoreboard->slot_count;
+	     slot++) {
+		const struct scoreboard_entry *entry =
+		    scoreboard_entry(scoreboard, slot);
+
+		if (!entry->pid)
+			continue;
+		census.workers++;
+		census.connections += (uint64_t)entry->connections;
+		if (entry->stopped)
+			census.stopped++;
+		else if (entry->request_started)
+			census.busy++;
+		else
+			census.idle++;
+	}
+	return census;
+}
