@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/media_type.h"
+
 static const char *const method_names[METHOD_COUNT] = {
     [METHOD_GET] = "GET",
     [METHOD_HEAD] = "HEAD",
@@ -144,40 +146,12 @@ request_number(const char *text, double *value)
 	return 0;
 }
 
-/* Whether the parameters after a media type say q=0: not acceptable. */
-static bool
-is_refused(const char *parameters, size_t length)
-{
-	for (size_t i = 0; i + 3 < length + 1; i++)
-		if (parameters[i] == ';') {
-			const char *p = parameters + i + 1;
-
-			while (*p == ' ')
-				p++;
-			if (strncasecmp(p, "q=", 2) == 0)
-				return strtod(p + 2, NULL) <= 0;
-		}
-	return false;
-}
-
 bool
 request_accepts(const struct request *request, const char *media_type)
 {
-	size_t type_length = strlen(media_type);
-	const char *item = request->accept;
+	const struct media_type type = {.name = media_type};
 
-	while (*item) {
-		size_t length = strcspn(item, ",");
-		size_t name_length = strcspn(item, ",; ");
-
-		if (name_length == type_length &&
-		    strncasecmp(item, media_type, type_length) == 0)
-			return !is_refused(
-			    item + name_length, length - name_length);
-		item += length;
-		item += strspn(item, ", ");
-	}
-	return false;
+	return media_type_quality(request->accept, &type) > 0;
 }
 
 bool

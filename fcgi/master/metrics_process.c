@@ -8,10 +8,26 @@
 #include <string.h>
 
 #include "master/gateway_log.h"
-#include "metrics/exposition.h"
 #include "metrics/counters_guard.h"
+#include "http/media_type.h"
 #include "http/router.h"
 #include "service.h"
+
+enum exposition_format
+metrics_process_negotiate(const char *accept)
+{
+	/* In the order of preference. */
+	static const struct media_type types[] = {
+	    {"application/openmetrics-text", "1.0.0"},
+	    {"text/plain", "0.0.4"},
+	};
+	static const enum exposition_format formats[] = {
+	    EXPOSITION_OPENMETRICS, EXPOSITION_TEXT};
+	int choice =
+	    media_type_choose(accept, types, sizeof(types) / sizeof(types[0]));
+
+	return choice < 0 ? EXPOSITION_TEXT : formats[choice];
+}
 
 static void
 answer_metrics(const struct request *request, struct response *response)
@@ -22,7 +38,8 @@ answer_metrics(const struct request *request, struct response *response)
 	    .backlog_fd = request->service->backlog_fd,
 	    .root = "",
 	};
-	enum exposition_format format = exposition_negotiate(request->accept);
+	enum exposition_format format =
+	    metrics_process_negotiate(request->accept);
 	uint64_t mark = counters_guard_mark();
 	size_t size;
 	char *text;

@@ -3,6 +3,7 @@
 
 #include "http/request.h"
 #include "http/response.h"
+#include "metrics/exposition.h"
 
 /*
  * Answer a request on the metrics socket: GET /metrics, with what nginx has
@@ -10,5 +11,11 @@
  */
 int metrics_process_dispatch(
     struct request *request, struct response *response);
+
+/*
+ * The format to answer an Accept header with: the one of the highest quality,
+ * OpenMetrics where both are equal, text where neither is named.
+ */
+enum exposition_format metrics_process_negotiate(const char *accept);
 
 #endif

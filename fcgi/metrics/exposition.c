@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/log.h"
 #include "metrics/registry.h"
@@ -526,68 +525,4 @@ exposition_content_type(enum exposition_format format)
 		   ? "application/openmetrics-text; version=1.0.0; "
 		     "charset=utf-8"
 		   : "text/plain; version=0.0.4; charset=utf-8";
-}
-
-/* --- Accept ------------------------------------------------------------ */
-
-/*
- * Read one media range of length bytes: its quality, clamped to 0..1, and
- * whether its version parameter, if it has one, is the wanted one. Parameters
- * that are not known (escaping=...) are passed over.
- */
-static double
-read_range(const char *range, size_t length, const char *version, bool *matches)
-{
-	const char *end = range + length;
-	double quality = 1;
-
-	for (const char *p = memchr(range, ';', length); p && p < end;
-	     p = memchr(p, ';', (size_t)(end - p))) {
-		p++;
-		while (p < end && *p == ' ')
-			p++;
-		if (strncasecmp(p, "q=", 2) == 0)
-			quality = strtod(p + 2, NULL);
-		else if (strncasecmp(p, "version=", 8) == 0 &&
-			 strncmp(p + 8, version, strlen(version)) != 0)
-			*matches = false;
-	}
-	if (!(quality > 0))
-		return 0;
-	return quality > 1 ? 1 : quality;
-}
-
-/* The best quality that Accept gives this type and version; 0 for none. */
-static double
-quality_of(const char *accept, const char *type, const char *version)
-{
-	double best = 0;
-
-	for (const char *range = accept; *range;) {
-		size_t length = strcspn(range, ",");
-		bool matches = strcspn(range, ",; ") == strlen(type) &&
-			       strncasecmp(range, type, strlen(type)) == 0;
-
-		if (matches) {
-			double quality =
-			    read_range(range, length, version, &matches);
-
-			if (matches && quality > best)
-				best = quality;
-		}
-		range += length;
-		range += strspn(range, ", ");
-	}
-	return best;
-}
-
-enum exposition_format
-exposition_negotiate(const char *accept)
-{
-	double openmetrics =
-	    quality_of(accept, "application/openmetrics-text", "1.0.0");
-	double text = quality_of(accept, "text/plain", "0.0.4");
-
-	return openmetrics > 0 && openmetrics >= text ? EXPOSITION_OPENMETRICS
-						      : EXPOSITION_TEXT;
 }

@@ -21,9 +21,6 @@ struct exposition_source {
 	const char *root; /* in front of /proc and /sys, "" for the real ones */
 };
 
-/* The format that an Accept header asks for, as Prometheus sends it. */
-enum exposition_format exposition_negotiate(const char *accept);
-
 /* The format's Content-Type. */
 const char *exposition_content_type(enum exposition_format format);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "metrics/exposition.h"
+#include "master/metrics_process.h"
 #include "http/request.h"
 
 int
@@ -14,7 +14,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *accept = strndup((const char *)data, size);
 	struct request request = {.accept = accept};
 
-	exposition_negotiate(accept);
+	metrics_process_negotiate(accept);
 	request_accepts(&request, "text/html");
 	free(accept);
 	return 0;
