@@ -45,13 +45,15 @@ count(struct counters *counters, unsigned slot,
 {
 	_Atomic uint64_t *values = counters_values(counters, slot);
 	unsigned endpoint = (unsigned)request->endpoint;
-	size_t duration = registry_duration_value(endpoint);
+	size_t duration =
+	    registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_DURATION);
 
 	add(values,
 	    counters_find_value(
 		counters, endpoint, request->method, (unsigned)request->status),
 	    1);
-	add(values, registry_size_value(endpoint), request->body_bytes);
+	add(values, registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_SIZE),
+	    request->body_bytes);
 	add(values, registry_bucket(duration, request->duration_ns), 1);
 	add(values, duration, (uint64_t)request->duration_ns);
 	if (request->queue_ns >= 0) {

@@ -6,18 +6,14 @@
 
 #include "metrics/counters.h"
 
-/*
- * Prometheus text 0.0.4 and OpenMetrics 1.0:
- * https://prometheus.io/docs/instrumenting/exposition_formats/
- * https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md
- */
+/* What Prometheus reads, in one of its formats (text_format.h). */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
 
-/* What to render, besides the store, and from where. */
+/* What to show, and where the collectors read. */
 struct exposition_source {
 	const struct counters *counters;
-	bool alive;     /* a pool runs, so that states mean something */
-	int backlog_fd; /* of listen_backlog_open(), also its negative errno */
+	bool alive;       /* a pool runs, so that states mean something */
+	int backlog_fd;   /* of listen_backlog_open(), or its negative errno */
 	const char *root; /* in front of /proc and /sys, "" for the real ones */
 };
 

@@ -1,6 +1,6 @@
 /*
- * Which values the counter file has, and what they are called. The names go
- * into the file, so that another version finds its counts again.
+ * The table of metrics, and the names of their values in the counter file. The
+ * names go into the file, so that another version finds its counts again.
  */
 #include "metrics/registry.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct registry_bound registry_bounds[REGISTRY_BOUND_COUNT + 1] = {
+const struct metric_bound registry_bounds[REGISTRY_BOUND_COUNT + 1] = {
     {100000, "0.0001"},
     {250000, "0.00025"},
     {500000, "0.0005"},
@@ -29,24 +29,36 @@ const struct registry_bound registry_bounds[REGISTRY_BOUND_COUNT + 1] = {
     {INT64_MAX, "+Inf"},
 };
 
-static const char *const plain_names[REGISTRY_QUEUE] = {
-    [REGISTRY_STARTS] = "fcgi_webapp_starts_total",
-    [REGISTRY_STORE_RECOVERIES] = "fcgi_webapp_store_recoveries_total",
-    [REGISTRY_STORE_TRUNCATED] =
-	"fcgi_webapp_store_incidents_total{kind=\"truncated\"}",
-    [REGISTRY_STORE_OVERWRITTEN] =
-	"fcgi_webapp_store_incidents_total{kind=\"overwritten\"}",
-    [REGISTRY_STORE_DELETED] =
-	"fcgi_webapp_store_incidents_total{kind=\"deleted\"}",
-    [REGISTRY_STORE_REPLACED] =
-	"fcgi_webapp_store_incidents_total{kind=\"replaced\"}",
-    [REGISTRY_LOG_DROPPED] = "fcgi_webapp_log_dropped_total",
-    [REGISTRY_WORKER_STARTS] = "fcgi_worker_starts_total",
-    [REGISTRY_EXITS_DRAINED] = "fcgi_worker_exits_total{reason=\"drained\"}",
-    [REGISTRY_EXITS_RECYCLED] = "fcgi_worker_exits_total{reason=\"recycled\"}",
-    [REGISTRY_EXITS_CRASHED] = "fcgi_worker_exits_total{reason=\"crashed\"}",
-    [REGISTRY_EXITS_DEADLINE] = "fcgi_worker_exits_total{reason=\"deadline\"}",
-    [REGISTRY_GATEWAY_LOG] = "fcgi_gateway_log_bytes",
+const struct registry_family registry_families[] = {
+#define COUNTER(symbol, family, unit, help)                                    \
+	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_COUNTER,          \
+	    REGISTRY_##symbol, NULL, NULL},
+#define COUNTER_BY(label, family, unit, help, values)                          \
+	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_COUNTER_BY, 0,    \
+	    label, (const struct registry_series[]){values{NULL, 0}}},
+#define VALUE(symbol, text) {text, REGISTRY_##symbol},
+#define HISTOGRAM(symbol, family, unit, help)                                  \
+	{{family, METRIC_HISTOGRAM, unit, help}, REGISTRY_KIND_HISTOGRAM,      \
+	    REGISTRY_##symbol, NULL, NULL},
+#define ENDPOINT_COUNTER(symbol, family, unit, help)                           \
+	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_ENDPOINT_COUNTER, \
+	    REGISTRY_ENDPOINT_##symbol, NULL, NULL},
+#define ENDPOINT_HISTOGRAM(symbol, family, unit, help)                         \
+	{{family, METRIC_HISTOGRAM, unit, help},                               \
+	    REGISTRY_KIND_ENDPOINT_HISTOGRAM, REGISTRY_ENDPOINT_##symbol,      \
+	    NULL, NULL},
+#define LABEL_SETS(family, unit, help)                                         \
+	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_LABEL_SETS, 0,    \
+	    NULL, NULL},
+#define GAUGE(symbol, family, unit, help)                                      \
+	{{family, METRIC_GAUGE, unit, help}, REGISTRY_KIND_GAUGE,              \
+	    REGISTRY_GAUGE_##symbol, NULL, NULL},
+#define INTERNAL(symbol, name)                                                 \
+	{{name, METRIC_GAUGE, NULL, ""}, REGISTRY_KIND_INTERNAL,               \
+	    REGISTRY_##symbol, NULL, NULL},
+#include "metrics/metrics.def"
+#undef VALUE
+    {{NULL, METRIC_GAUGE, NULL, NULL}, REGISTRY_KIND_INTERNAL, 0, NULL, NULL},
 };
 
 static int set_name(const char **name, const char *format, ...)
@@ -81,17 +93,54 @@ set_histogram_names(const char **names, const char *family, const char *labels)
 	return error;
 }
 
+/* The names of a family's values for one endpoint. */
 static int
-set_endpoint_names(const char **names, const char *endpoint)
+set_endpoint_names(const char **names, const struct registry_family *family,
+    const char *endpoint)
 {
 	char labels[256];
 
+	if (family->kind == REGISTRY_KIND_ENDPOINT_COUNTER)
+		return set_name(&names[0], "%s_total{endpoint=\"%s\"}",
+		    family->family.name, endpoint);
 	snprintf(labels, sizeof(labels), "endpoint=\"%s\",", endpoint);
-	return set_name(&names[0],
-		   "http_response_size_bytes_total{endpoint=\"%s\"}",
-		   endpoint) |
-	       set_histogram_names(
-		   &names[1], "http_request_duration_seconds", labels);
+	return set_histogram_names(names, family->family.name, labels);
+}
+
+/* The names of all values of a family. Returns 0, or -1 without memory. */
+static int
+set_family_names(const char **names, const struct registry_family *family,
+    const struct registry *registry)
+{
+	const char *name = family->family.name;
+	int error = 0;
+
+	switch (family->kind) {
+	case REGISTRY_KIND_COUNTER:
+		return set_name(&names[family->value], "%s_total", name);
+	case REGISTRY_KIND_COUNTER_BY:
+		for (const struct registry_series *series = family->series;
+		     series->label_value; series++)
+			error |= set_name(&names[series->value],
+			    "%s_total{%s=\"%s\"}", name, family->label,
+			    series->label_value);
+		return error;
+	case REGISTRY_KIND_HISTOGRAM:
+		return set_histogram_names(&names[family->value], name, "");
+	case REGISTRY_KIND_ENDPOINT_COUNTER:
+	case REGISTRY_KIND_ENDPOINT_HISTOGRAM:
+		for (unsigned i = 0; i < registry->endpoint_count; i++)
+			error |= set_endpoint_names(
+			    &names[registry_endpoint_value(i, family->value)],
+			    family, registry->endpoints[i]);
+		return error;
+	case REGISTRY_KIND_INTERNAL:
+		return set_name(&names[family->value], "%s", name);
+	case REGISTRY_KIND_LABEL_SETS:
+	case REGISTRY_KIND_GAUGE:
+		break; /* they have no fixed values */
+	}
+	return 0;
 }
 
 static size_t
@@ -123,13 +172,9 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
 	*registry =
 	    (struct registry){names, count, endpoints, endpoint_count, methods,
 		method_count, next_power_of_two(1024 + 32 * endpoint_count)};
-	for (int i = 0; i < REGISTRY_QUEUE; i++)
-		error |= set_name(&names[i], "%s", plain_names[i]);
-	error |= set_histogram_names(
-	    &names[REGISTRY_QUEUE], "http_request_queue_seconds", "");
-	for (unsigned i = 0; i < endpoint_count; i++)
-		error |= set_endpoint_names(
-		    &names[registry_size_value(i)], endpoints[i]);
+	for (const struct registry_family *family = registry_families;
+	     family->family.name; family++)
+		error |= set_family_names(names, family, registry);
 	if (error) {
 		registry_free(registry);
 		return NULL;

@@ -5,48 +5,85 @@
 #include <stdint.h>
 
 #include "metrics/counters.h"
+#include "metrics/family.h"
 
 /*
- * The values that every version of the counter file has by name. A new counter
- * is a line here, a name in registry.c and a family in exposition.c.
+ * The registry of metrics, generated from metrics.def: the place of each value
+ * in a slot of the counter file, its name there, and its family.
  */
-enum registry_value {
-	REGISTRY_STARTS,
-	REGISTRY_STORE_RECOVERIES,
-	REGISTRY_STORE_TRUNCATED,
-	REGISTRY_STORE_OVERWRITTEN,
-	REGISTRY_STORE_DELETED,
-	REGISTRY_STORE_REPLACED,
-	REGISTRY_LOG_DROPPED,
-	REGISTRY_WORKER_STARTS,
-	REGISTRY_EXITS_DRAINED, /* in the order of reasons[] in pool.c */
-	REGISTRY_EXITS_RECYCLED,
-	REGISTRY_EXITS_CRASHED,
-	REGISTRY_EXITS_DEADLINE,
-	REGISTRY_GATEWAY_LOG, /* bytes read of gateway_log.h's file; no metric
-			       */
-	REGISTRY_QUEUE,       /* a histogram */
-};
 
 enum { REGISTRY_BOUND_COUNT = 16 };
 
-/* A histogram is a sum in nanoseconds, then a plain count a bucket. */
+/* A histogram is a sum in nanoseconds, then a plain count for each bucket. */
 enum { REGISTRY_HISTOGRAM_VALUES = 1 + REGISTRY_BOUND_COUNT + 1 };
 
-enum {
-	REGISTRY_ENDPOINTS = REGISTRY_QUEUE + REGISTRY_HISTOGRAM_VALUES,
-	/* each endpoint: response bytes, then its duration histogram */
-	REGISTRY_ENDPOINT_VALUES = 1 + REGISTRY_HISTOGRAM_VALUES,
+/* The place after all values of a histogram that begins at this symbol. */
+#define REGISTRY_AFTER_HISTOGRAM(symbol)                                       \
+	symbol##_LAST = symbol + REGISTRY_HISTOGRAM_VALUES - 1
+
+/* Values of a slot: counters, then histograms, then those of each endpoint. */
+enum registry_value {
+#define COUNTER(symbol, family, unit, help)           REGISTRY_##symbol,
+#define COUNTER_BY(label, family, unit, help, values) values
+#define VALUE(symbol, text)                           REGISTRY_##symbol,
+#define INTERNAL(symbol, name)                        REGISTRY_##symbol,
+#include "metrics/metrics.def"
+#undef VALUE
+#define HISTOGRAM(symbol, family, unit, help)                                  \
+	REGISTRY_##symbol, REGISTRY_AFTER_HISTOGRAM(REGISTRY_##symbol),
+#include "metrics/metrics.def"
+	REGISTRY_ENDPOINTS
 };
 
-/* An upper bound of a histogram's bucket, and how both formats print it. */
-struct registry_bound {
-	int64_t ns;
-	const char *le;
+/* Values of an endpoint: counters, then histograms. */
+enum registry_endpoint_value {
+#define ENDPOINT_COUNTER(symbol, family, unit, help) REGISTRY_ENDPOINT_##symbol,
+#include "metrics/metrics.def"
+#define ENDPOINT_HISTOGRAM(symbol, family, unit, help)                         \
+	REGISTRY_ENDPOINT_##symbol,                                            \
+	    REGISTRY_AFTER_HISTOGRAM(REGISTRY_ENDPOINT_##symbol),
+#include "metrics/metrics.def"
+	REGISTRY_ENDPOINT_VALUES
 };
+
+enum registry_gauge {
+#define GAUGE(symbol, family, unit, help) REGISTRY_GAUGE_##symbol,
+#include "metrics/metrics.def"
+};
+
+/* The kinds of lines in metrics.def. */
+enum registry_kind {
+	REGISTRY_KIND_COUNTER,
+	REGISTRY_KIND_COUNTER_BY,
+	REGISTRY_KIND_HISTOGRAM,
+	REGISTRY_KIND_ENDPOINT_COUNTER,
+	REGISTRY_KIND_ENDPOINT_HISTOGRAM,
+	REGISTRY_KIND_LABEL_SETS,
+	REGISTRY_KIND_GAUGE,
+	REGISTRY_KIND_INTERNAL,
+};
+
+/* One series of a COUNTER_BY: a value of its label, and its number. */
+struct registry_series {
+	const char *label_value; /* NULL: the end of the list */
+	unsigned value;
+};
+
+/* A line of metrics.def. */
+struct registry_family {
+	struct metric_family family;
+	enum registry_kind kind;
+	/* an enum registry_value, registry_endpoint_value or registry_gauge */
+	unsigned value;
+	const char *label; /* of a COUNTER_BY */
+	const struct registry_series *series;
+};
+
+/* All lines of metrics.def, in its order; ends with a name of NULL. */
+extern const struct registry_family registry_families[];
 
 /* REGISTRY_BOUND_COUNT bounds, then {INT64_MAX, "+Inf"}. */
-extern const struct registry_bound registry_bounds[];
+extern const struct metric_bound registry_bounds[];
 
 /*
  * Make the registry of a service with these endpoints and methods; the names
@@ -57,19 +94,14 @@ struct registry *registry_new(const char *const *endpoints,
 
 void registry_free(struct registry *registry);
 
+/* The place in a slot of one of an endpoint's values. */
 static inline size_t
-registry_size_value(unsigned endpoint)
+registry_endpoint_value(unsigned endpoint, enum registry_endpoint_value value)
 {
-	return REGISTRY_ENDPOINTS + endpoint * REGISTRY_ENDPOINT_VALUES;
+	return REGISTRY_ENDPOINTS + endpoint * REGISTRY_ENDPOINT_VALUES + value;
 }
 
-static inline size_t
-registry_duration_value(unsigned endpoint)
-{
-	return registry_size_value(endpoint) + 1;
-}
-
-/* The value of the bucket that a value falls into. */
+/* The place of the bucket that an observation falls into. */
 static inline size_t
 registry_bucket(size_t histogram, int64_t ns)
 {

@@ -1420,26 +1420,35 @@ the_real_registry_with_an_endpoint_more_and_back_keeps_every_count(void **state)
 
 	(void)state;
 	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 3);
-	count(&counters, SLOT_WORKER, registry_size_value(SHOP), 123456789);
+	count(&counters, SLOT_WORKER,
+	    registry_endpoint_value(SHOP, REGISTRY_ENDPOINT_SIZE), 123456789);
 	count(&counters, SLOT_WORKER + 1,
-	    registry_bucket(registry_duration_value(SHOP), 3000000), 17);
+	    registry_bucket(
+		registry_endpoint_value(SHOP, REGISTRY_ENDPOINT_DURATION),
+		3000000),
+	    17);
 	count(
 	    &counters, SLOT_CGI, registry_bucket(REGISTRY_QUEUE, INT64_MAX), 5);
 	counters_close(&counters);
 	counters = take_over(newer, 2);
 	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), 3);
-	assert_int_equal(
-	    counters_sum(&counters, registry_size_value(2)), 123456789);
-	assert_int_equal(
-	    counters_sum(&counters,
-		registry_bucket(registry_duration_value(2), 3000000)),
+	assert_int_equal(counters_sum(&counters, registry_endpoint_value(2,
+						     REGISTRY_ENDPOINT_SIZE)),
+	    123456789);
+	assert_int_equal(counters_sum(&counters,
+			     registry_bucket(registry_endpoint_value(
+						 2, REGISTRY_ENDPOINT_DURATION),
+				 3000000)),
 	    17);
-	assert_int_equal(counters_sum(&counters, registry_size_value(1)), 0);
+	assert_int_equal(counters_sum(&counters, registry_endpoint_value(1,
+						     REGISTRY_ENDPOINT_SIZE)),
+	    0);
 	counters_close(&counters);
 	counters = take_over(old, 2); /* a rollback */
 	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), 3);
-	assert_int_equal(
-	    counters_sum(&counters, registry_size_value(SHOP)), 123456789);
+	assert_int_equal(counters_sum(&counters, registry_endpoint_value(SHOP,
+						     REGISTRY_ENDPOINT_SIZE)),
+	    123456789);
 	assert_int_equal(
 	    counters_sum(&counters, registry_bucket(REGISTRY_QUEUE, INT64_MAX)),
 	    5);

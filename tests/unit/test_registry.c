@@ -45,7 +45,7 @@ static void
 names_are_series_as_prometheus_writes_them(void **state)
 {
 	const char *const *names = registry->fixed;
-	size_t health = registry_duration_value(1);
+	size_t health = registry_endpoint_value(1, REGISTRY_ENDPOINT_DURATION);
 
 	(void)state;
 	assert_string_equal(names[REGISTRY_STARTS], "fcgi_webapp_starts_total");
@@ -63,13 +63,60 @@ names_are_series_as_prometheus_writes_them(void **state)
 	    names[REGISTRY_QUEUE], "http_request_queue_seconds_sum");
 	assert_string_equal(names[REGISTRY_QUEUE + 1],
 	    "http_request_queue_seconds_bucket{le=\"0.0001\"}");
-	assert_string_equal(names[registry_size_value(1)],
+	assert_string_equal(
+	    names[registry_endpoint_value(1, REGISTRY_ENDPOINT_SIZE)],
 	    "http_response_size_bytes_total{endpoint=\"health\"}");
 	assert_string_equal(names[health],
 	    "http_request_duration_seconds_sum{endpoint=\"health\"}");
 	assert_string_equal(names[health + REGISTRY_HISTOGRAM_VALUES - 1],
 	    "http_request_duration_seconds_bucket{endpoint=\"health\","
 	    "le=\"+Inf\"}");
+}
+
+/* The lines of metrics.def, against the names that they generate. */
+static void
+every_counter_of_the_table_has_a_value_with_its_name(void **state)
+{
+	(void)state;
+	for (const struct registry_family *family = registry_families;
+	     family->family.name; family++) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s_total", family->family.name);
+		if (family->kind == REGISTRY_KIND_COUNTER)
+			assert_string_equal(
+			    registry->fixed[family->value], name);
+		if (family->kind != REGISTRY_KIND_COUNTER_BY)
+			continue;
+		for (const struct registry_series *series = family->series;
+		     series->label_value; series++) {
+			snprintf(name, sizeof(name), "%s_total{%s=\"%s\"}",
+			    family->family.name, family->label,
+			    series->label_value);
+			assert_string_equal(
+			    registry->fixed[series->value], name);
+		}
+	}
+}
+
+static void
+every_family_of_the_table_has_a_help_and_its_unit_is_its_last_word(void **state)
+{
+	(void)state;
+	for (const struct registry_family *family = registry_families;
+	     family->family.name; family++) {
+		const char *name = family->family.name;
+		const char *unit = family->family.unit;
+
+		if (family->kind == REGISTRY_KIND_INTERNAL)
+			continue;
+		assert_true(family->family.help[0] != '\0');
+		assert_null(strpbrk(family->family.help, "\"\\\n"));
+		assert_null(strstr(name, "_total"));
+		if (unit)
+			assert_string_equal(
+			    name + strlen(name) - strlen(unit), unit);
+	}
 }
 
 static void
@@ -110,12 +157,16 @@ static void
 values_of_endpoints_follow_each_other_without_a_gap(void **state)
 {
 	(void)state;
-	assert_int_equal(registry_size_value(0), REGISTRY_ENDPOINTS);
+	assert_int_equal(registry_endpoint_value(0, REGISTRY_ENDPOINT_SIZE),
+	    REGISTRY_ENDPOINTS);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(
-		    registry_duration_value(i) + REGISTRY_HISTOGRAM_VALUES,
-		    registry_size_value(i + 1));
-	assert_int_equal(registry_duration_value(2) + REGISTRY_HISTOGRAM_VALUES,
+		    registry_endpoint_value(i, REGISTRY_ENDPOINT_DURATION) +
+			REGISTRY_HISTOGRAM_VALUES,
+		    registry_endpoint_value(i + 1, REGISTRY_ENDPOINT_SIZE));
+	assert_int_equal(
+	    registry_endpoint_value(2, REGISTRY_ENDPOINT_DURATION) +
+		REGISTRY_HISTOGRAM_VALUES,
 	    registry->fixed_count);
 }
 
@@ -142,6 +193,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_value_has_a_name_of_its_own),
 	    cmocka_unit_test(names_are_series_as_prometheus_writes_them),
+	    cmocka_unit_test(
+		every_counter_of_the_table_has_a_value_with_its_name),
+	    cmocka_unit_test(
+		every_family_of_the_table_has_a_help_and_its_unit_is_its_last_word),
 	    cmocka_unit_test(bounds_grow_and_are_printed_as_what_they_are),
 	    cmocka_unit_test(
 		a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed),

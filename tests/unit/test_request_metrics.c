@@ -59,13 +59,16 @@ all_values(void)
 static void
 a_request_is_one_in_each_of_its_values(void **state)
 {
-	size_t duration = registry_duration_value(ENDPOINT_health);
+	size_t duration = registry_endpoint_value(
+	    ENDPOINT_health, REGISTRY_ENDPOINT_DURATION);
 
 	(void)state;
 	request_metrics_add(&counters, SLOT_WORKER, &example);
 	assert_int_equal(requests(ENDPOINT_health, METHOD_GET, 200), 1);
 	assert_int_equal(
-	    counters_sum(&counters, registry_size_value(ENDPOINT_health)), 16);
+	    counters_sum(&counters, registry_endpoint_value(ENDPOINT_health,
+					REGISTRY_ENDPOINT_SIZE)),
+	    16);
 	assert_int_equal(counters_sum(&counters, duration), 3000000);
 	assert_int_equal(
 	    counters_sum(&counters, registry_bucket(duration, 3000000)), 1);

@@ -94,8 +94,10 @@ describe_durations(const struct counters *counters)
 
 		for (unsigned endpoint = 0; endpoint < ENDPOINT_COUNT;
 		     endpoint++)
-			count += counters_sum(counters,
-			    registry_duration_value(endpoint) + 1 + (size_t)i);
+			count += counters_sum(
+			    counters, registry_endpoint_value(endpoint,
+					  REGISTRY_ENDPOINT_DURATION) +
+					  1 + (size_t)i);
 		json_object_array_add(
 		    pair, i < REGISTRY_BOUND_COUNT
 			      ? json_object_new_double(

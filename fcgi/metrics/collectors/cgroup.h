@@ -29,10 +29,20 @@ struct cgroup {
 /*
  * Read cgroup v2, v1, or a mix of both, whatever /proc/self says is there; the
  * machine where there is no cgroup. root is put in front of every path, "" for
- * the real ones. CPU and memory fail apart from each other: by any file that
- * cannot be read, is not what it should be, or is missing (-ENOENT, -EBADMSG,
- * -ENODATA). A limit that is not set is no failure.
+ * the real ones.
+ *
+ * CPU and memory fail independently of each other, if any file cannot be read,
+ * is not what it should be, or is missing. The error is in cpu_error and
+ * memory_error: -ENOENT, -EBADMSG, -ENODATA. A limit that is not set is no
+ * failure.
  */
 void cgroup_read(const char *root, struct cgroup *cgroup);
+
+/*
+ * Read the fields cpu_* or memory_* alone, of a struct that is zeroed. Returns
+ * the error instead of storing it.
+ */
+int cgroup_cpu_read(const char *root, struct cgroup *cgroup);
+int cgroup_memory_read(const char *root, struct cgroup *cgroup);
 
 #endif

@@ -16,6 +16,8 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 
+#include "metrics/collectors.h"
+
 int
 listen_backlog_open(void)
 {
@@ -95,3 +97,33 @@ listen_backlog_read(int netlink, uint32_t inode, struct listen_backlog *queue)
 		return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
 	return parse(header, queue);
 }
+
+static int
+read_collector(const struct collector_source *source, void *data)
+{
+	const struct scoreboard_entry *master =
+	    scoreboard_entry(source->scoreboard, SLOT_MASTER);
+
+	if (source->backlog_fd < 0)
+		return source->backlog_fd;
+	return listen_backlog_read(
+	    source->backlog_fd, master->listen_inode, data);
+}
+
+static const struct collector_metric metrics[] = {
+    {.family = {"fcgi_listen_queue_length", METRIC_GAUGE, NULL,
+	 "Connections that wait for a worker to accept them."},
+	COLLECTOR_FIELD(struct listen_backlog, length)},
+    {.family = {"fcgi_listen_queue_limit", METRIC_GAUGE, NULL,
+	 "Connections that may wait before the kernel refuses more."},
+	COLLECTOR_FIELD(struct listen_backlog, limit)},
+};
+
+const struct collector collector_listen_backlog = {
+    .name = "listen_queue",
+    .needs_pool = true,
+    .size = sizeof(struct listen_backlog),
+    .read = read_collector,
+    .metrics = metrics,
+    .metric_count = sizeof(metrics) / sizeof(metrics[0]),
+};

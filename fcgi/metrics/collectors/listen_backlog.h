@@ -1,12 +1,12 @@
-#ifndef METRICS_QUEUE_H
-#define METRICS_QUEUE_H
+#ifndef METRICS_LISTEN_BACKLOG_H
+#define METRICS_LISTEN_BACKLOG_H
 
 #include <stdint.h>
 
 /* A listening socket's queue of connections that nobody has accepted. */
 struct listen_backlog {
-	uint32_t length;
-	uint32_t limit;
+	uint64_t length;
+	uint64_t limit;
 };
 
 /* A netlink socket to ask with, or a negative errno. The caller closes it. */

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "metrics/collectors.h"
+
 /* Returns 0 or a negative errno: -EBADMSG where there is nothing in it. */
 static int
 read_file(
@@ -174,3 +176,78 @@ process_read(
 	/* Whoever asks for processes knows of one that lives. */
 	return !error && process->start_seconds <= 0 ? -ESRCH : error;
 }
+
+/* The processes of a pool: supervisor, master, all with a slot, and the load.
+ * Returns how many. */
+static size_t
+list_pool(const struct scoreboard *scoreboard, pid_t *pids)
+{
+	const struct scoreboard_entry *master =
+	    scoreboard_entry(scoreboard, SLOT_MASTER);
+	size_t count = 0;
+
+	if (master->supervisor_pid)
+		pids[count++] = (pid_t)master->supervisor_pid;
+	for (unsigned slot = 0; slot < scoreboard->slot_count; slot++) {
+		pid_t pid = (pid_t)scoreboard_entry(scoreboard, slot)->pid;
+
+		if (pid)
+			pids[count++] = pid;
+	}
+	if (master->load_pid)
+		pids[count++] = (pid_t)master->load_pid;
+	return count;
+}
+
+static int
+read_collector(const struct collector_source *source, void *data)
+{
+	static double cpu_seconds; /* of the last scrape */
+	struct process *process = data;
+	pid_t *pids = calloc(source->scoreboard->slot_count + 2, sizeof(*pids));
+	int error;
+
+	if (!pids)
+		return -ENOMEM;
+	error = process_read(
+	    source->root, pids, list_pool(source->scoreboard, pids), process);
+	free(pids);
+	if (error)
+		return error;
+	/* A process that ends at this moment may be missed. The sum must not
+	 * fall for that. */
+	if (process->cpu_seconds < cpu_seconds)
+		process->cpu_seconds = cpu_seconds;
+	cpu_seconds = process->cpu_seconds;
+	return 0;
+}
+
+static const struct collector_metric metrics[] = {
+    {.family = {"process_cpu_seconds", METRIC_COUNTER, "seconds",
+	 "CPU time of the pool."},
+	COLLECTOR_FIELD(struct process, cpu_seconds)},
+    {.family = {"process_resident_memory_bytes", METRIC_GAUGE, "bytes",
+	 "Resident memory, summed over the pool."},
+	COLLECTOR_FIELD(struct process, resident_bytes)},
+    {.family = {"process_virtual_memory_bytes", METRIC_GAUGE, "bytes",
+	 "Virtual memory, summed over the pool."},
+	COLLECTOR_FIELD(struct process, virtual_bytes)},
+    {.family = {"process_open_fds", METRIC_GAUGE, NULL,
+	 "Open files, summed over the pool."},
+	COLLECTOR_FIELD(struct process, open_fds)},
+    {.family = {"process_max_fds", METRIC_GAUGE, NULL,
+	 "Open files allowed to one process."},
+	COLLECTOR_FIELD(struct process, max_fds)},
+    {.family = {"process_start_time_seconds", METRIC_GAUGE, "seconds",
+	 "When the pool's master was started, since the epoch."},
+	COLLECTOR_FIELD(struct process, start_seconds)},
+};
+
+const struct collector collector_process = {
+    .name = "process",
+    .needs_pool = true,
+    .size = sizeof(struct process),
+    .read = read_collector,
+    .metrics = metrics,
+    .metric_count = sizeof(metrics) / sizeof(metrics[0]),
+};
