@@ -1,7 +1,14 @@
 #include "scoreboard.h"
 
+const char *
+scoreboard_kind_name(enum scoreboard_kind kind)
+{
+	return kind == SCOREBOARD_BLOCKING ? "blocking" : "nonblocking";
+}
+
 struct scoreboard_census
-scoreboard_census(const struct scoreboard *scoreboard)
+scoreboard_census(
+    const struct scoreboard *scoreboard, enum scoreboard_kind kind)
 {
 	struct scoreboard_census census = {0};
 
@@ -10,7 +17,7 @@ scoreboard_census(const struct scoreboard *scoreboard)
 		const struct scoreboard_entry *entry =
 		    scoreboard_entry(scoreboard, slot);
 
-		if (!entry->pid)
+		if (!entry->pid || entry->kind != (int32_t)kind)
 			continue;
 		census.workers++;
 		census.connections += (uint64_t)entry->connections;

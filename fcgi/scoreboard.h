@@ -15,13 +15,18 @@
 /* The slots that are not a worker's; worker i has SLOT_WORKER + i. */
 enum { SLOT_MASTER, SLOT_METRICS, SLOT_CGI, SLOT_WORKER };
 
+/* The kinds of workers. */
+enum scoreboard_kind { SCOREBOARD_NONBLOCKING, SCOREBOARD_BLOCKING };
+
+enum { SCOREBOARD_KINDS = SCOREBOARD_BLOCKING + 1 };
+
 /* It means nothing once the process is gone. */
 struct scoreboard_entry {
 	_Alignas(64) _Atomic int64_t pid; /* 0: nobody */
 	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns; 0: idle */
 	_Atomic int32_t stopped;          /* by SIGSTOP, as its parent saw */
-	_Atomic int32_t draining;    /* leaving; the master's: the pool is */
-	_Atomic int32_t is_blocking; /* a blocking worker */
+	_Atomic int32_t draining; /* leaving; the master's: the pool is */
+	_Atomic int32_t kind;     /* enum scoreboard_kind, of a worker */
 	_Atomic int64_t connections;
 	_Atomic int64_t served; /* requests since the process started */
 	char request_id[40];    /* of the request under way, */
@@ -48,7 +53,8 @@ struct scoreboard {
 	unsigned slot_count; /* how many entries there are */
 };
 
-/* The workers at one moment; busy, idle and stopped add up to workers. */
+/* The workers of a kind at one moment; busy, idle and stopped add up to
+ * workers. */
 struct scoreboard_census {
 	unsigned workers;
 	unsigned busy;        /* on a request */
@@ -57,8 +63,12 @@ struct scoreboard_census {
 	uint64_t connections; /* FastCGI connections that they hold */
 };
 
-/* Count the workers that run, by what they are doing. */
-struct scoreboard_census scoreboard_census(const struct scoreboard *scoreboard);
+/* "nonblocking" or "blocking". */
+const char *scoreboard_kind_name(enum scoreboard_kind kind);
+
+/* Count the workers of one kind that run, by what they are doing. */
+struct scoreboard_census scoreboard_census(
+    const struct scoreboard *scoreboard, enum scoreboard_kind kind);
 
 /* What the process in this slot is doing. */
 static inline struct scoreboard_entry *

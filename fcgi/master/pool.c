@@ -84,8 +84,9 @@ start(struct pool *pool, struct child *child)
 {
 	struct scoreboard *scoreboard = &pool->counters->scoreboard;
 
-	scoreboard_entry(scoreboard, child->slot)->is_blocking =
-	    pool_is_blocking(pool, child->slot);
+	scoreboard_entry(scoreboard, child->slot)->kind =
+	    pool_is_blocking(pool, child->slot) ? SCOREBOARD_BLOCKING
+						: SCOREBOARD_NONBLOCKING;
 	if (child_start(child, pool->counters, pool->run, pool->context))
 		count(pool, REGISTRY_WORKER_STARTS);
 }

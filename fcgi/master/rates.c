@@ -39,19 +39,6 @@ sample_cpu(struct scoreboard_entry *entry, const struct cgroup *before,
 					 : 0;
 }
 
-static uint64_t
-count_requests(const struct counters *counters)
-{
-	const struct registry *registry = counters->registry;
-	uint64_t requests = 0;
-
-	for (unsigned i = 0; i < registry->key_capacity; i++)
-		if (counters->keys[i])
-			requests +=
-			    counters_sum(counters, registry->fixed_count + i);
-	return requests;
-}
-
 void
 rates_tick(struct rates *rates, const struct counters *counters, int64_t now)
 {
@@ -63,7 +50,7 @@ rates_tick(struct rates *rates, const struct counters *counters, int64_t now)
 	if (elapsed < 1)
 		return;
 	rates->read_at = now;
-	rates->requests = count_requests(counters);
+	rates->requests = counters_sum_requests(counters);
 	cgroup_read("", &rates->cgroup);
 	if (before.read_at == 0)
 		return;

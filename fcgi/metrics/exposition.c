@@ -116,16 +116,19 @@ write_build_info(struct scrape *scrape)
 
 /* Of the pool that runs; nobody where none does. */
 static struct scoreboard_census
-take_census(const struct exposition_source *source)
+take_census(const struct exposition_source *source, enum scoreboard_kind kind)
 {
-	return source->alive ? scoreboard_census(&source->counters->scoreboard)
+	const struct scoreboard *scoreboard = &source->counters->scoreboard;
+
+	return source->alive ? scoreboard_census(scoreboard, kind)
 			     : (struct scoreboard_census){0};
 }
 
 static void
-write_workers(struct scrape *scrape)
+write_workers_of_kind(struct scrape *scrape, enum scoreboard_kind kind)
 {
-	const struct scoreboard_census census = take_census(scrape->source);
+	const struct scoreboard_census census =
+	    take_census(scrape->source, kind);
 	const struct {
 		const char *state;
 		unsigned workers;
@@ -137,17 +140,32 @@ write_workers(struct scrape *scrape)
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		const struct metric_label labels[] = {
-		    {"state", states[i].state}, {NULL, NULL}};
+		    {"kind", scoreboard_kind_name(kind)},
+		    {"state", states[i].state},
+		    {NULL, NULL},
+		};
 
 		writer_count(&scrape->writer, labels, states[i].workers);
 	}
 }
 
 static void
+write_workers(struct scrape *scrape)
+{
+	for (int kind = 0; kind < SCOREBOARD_KINDS; kind++)
+		write_workers_of_kind(scrape, (enum scoreboard_kind)kind);
+}
+
+static void
 write_connections(struct scrape *scrape)
 {
-	writer_count(
-	    &scrape->writer, NULL, take_census(scrape->source).connections);
+	uint64_t connections = 0;
+
+	for (int kind = 0; kind < SCOREBOARD_KINDS; kind++)
+		connections +=
+		    take_census(scrape->source, (enum scoreboard_kind)kind)
+			.connections;
+	writer_count(&scrape->writer, NULL, connections);
 }
 
 static void

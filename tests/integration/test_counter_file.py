@@ -162,7 +162,7 @@ def test_a_request_that_hangs_while_the_file_is_truncated_still_meets_its_deadli
     hanging = threading.Thread(target=lambda: statuses.append(service.request("POST", "/hang").status))
     hanging.start()
     wait_for(lambda: total(scrape(service), "fcgi_workers") == 3
-             and scrape(service)["fcgi_workers", ("state", "busy")] == 1, what="a busy worker")
+             and scrape(service)["fcgi_workers", ("kind", "nonblocking"), ("state", "busy")] == 1, what="a busy worker")
     os.truncate(service.counters, 0)
     hanging.join(30)
     assert statuses in ([502], [504])

@@ -105,19 +105,19 @@ def test_a_worker_that_dies_is_counted_and_replaced(own_service):
     os.kill(service.workers[0], signal.SIGKILL)
     wait_for(lambda: service.scrape()[("fcgi_worker_exits_total", ("reason", "crashed"))] == 1)
     wait_for(lambda: service.scrape()[("fcgi_worker_starts_total",)] == 3)
-    assert service.scrape()[("fcgi_workers", ("state", "idle"))] == 2
+    assert service.scrape()[("fcgi_workers", ("kind", "nonblocking"), ("state", "idle"))] == 2
 
 
 def test_metrics_are_answered_while_every_worker_is_stopped(own_service):
     service = own_service(WORKERS=2)
-    assert service.scrape()[("fcgi_workers", ("state", "stopped"))] == 0
+    assert service.scrape()[("fcgi_workers", ("kind", "nonblocking"), ("state", "stopped"))] == 0
     for pid in service.workers:
         os.kill(pid, signal.SIGSTOP)
-    samples = wait_for(lambda: (now := service.scrape())[("fcgi_workers", ("state", "stopped"))] == 2 and now)
-    assert samples[("fcgi_workers", ("state", "idle"))] == 0
+    samples = wait_for(lambda: (now := service.scrape())[("fcgi_workers", ("kind", "nonblocking"), ("state", "stopped"))] == 2 and now)
+    assert samples[("fcgi_workers", ("kind", "nonblocking"), ("state", "idle"))] == 0
     for pid in service.workers:
         os.kill(pid, signal.SIGCONT)
-    wait_for(lambda: service.scrape()[("fcgi_workers", ("state", "idle"))] == 2)
+    wait_for(lambda: service.scrape()[("fcgi_workers", ("kind", "nonblocking"), ("state", "idle"))] == 2)
 
 
 def test_what_the_pool_could_not_answer_is_counted_under_its_endpoint(own_service):
@@ -135,13 +135,13 @@ def test_the_metrics_command_agrees_with_the_scrape_and_works_when_the_pool_is_d
     assert alive.returncode == 0, alive.stderr
     assert requests_of(parse(alive.stdout)) == requests_of(scraped)
     wait_for(lambda: parse(run_program("metrics", "--metrics-file", str(service.counters)).stdout)[
-        ("fcgi_workers", ("state", "idle"))] == 2, what="two idle workers: the file has them a tenth of a second later")
+        ("fcgi_workers", ("kind", "nonblocking"), ("state", "idle"))] == 2, what="two idle workers: the file has them a tenth of a second later")
     service.stop()
     dead = run_program("metrics", "--metrics-file", str(service.counters), "--format", "openmetrics")
     assert dead.returncode == 0, dead.stderr
     assert dead.stdout.endswith("# EOF\n")
     assert 'http_requests_total{endpoint="bye",method="GET",code="200"} 1' in dead.stdout
-    assert 'fcgi_workers{state="idle"} 0' in dead.stdout
+    assert 'fcgi_workers{kind="nonblocking",state="idle"} 0' in dead.stdout
 
 
 def test_chaos_loses_at_most_one_count_a_kill(own_service):

@@ -202,9 +202,9 @@ def test_a_worker_that_is_stopped_and_goes_on_in_time_lives(own_service):
     service = own_service(WORKERS=2, FCGI_WEBAPP_REQUEST_TIMEOUT=3)
     victim = service.workers[0]
     os.kill(victim, signal.SIGSTOP)
-    wait_for(lambda: service.scrape()[("fcgi_workers", ("state", "stopped"))] == 1)
+    wait_for(lambda: service.scrape()[("fcgi_workers", ("kind", "nonblocking"), ("state", "stopped"))] == 1)
     os.kill(victim, signal.SIGCONT)
-    wait_for(lambda: service.scrape()[("fcgi_workers", ("state", "stopped"))] == 0)
+    wait_for(lambda: service.scrape()[("fcgi_workers", ("kind", "nonblocking"), ("state", "stopped"))] == 0)
     assert victim in service.workers
 
 

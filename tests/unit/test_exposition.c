@@ -82,6 +82,8 @@ set_up(void **state)
 	listen_fd = listener_open(support_path("listen.sock"));
 	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->listen_inode =
 	    listener_inode(listen_fd);
+	scoreboard_entry(&counters.scoreboard, SLOT_MASTER)->blocking_inode =
+	    listener_inode(listen_fd);
 	return netlink < 0 || listen_fd < 0 ? -1 : 0;
 }
 
@@ -406,7 +408,7 @@ both_are_sound_while_nothing_has_been_counted(void **state)
 	    counters_open(&counters, support_path("empty"), registry, 1), 0);
 	check_text(EXPOSITION_TEXT, true);
 	check_text(EXPOSITION_OPENMETRICS, true);
-	assert_value("fcgi_workers{state=\"busy\"}", 0);
+	assert_value("fcgi_workers{kind=\"nonblocking\",state=\"busy\"}", 0);
 	counters_close(&counters);
 	counters = full;
 }
@@ -562,9 +564,9 @@ static void
 workers_are_busy_idle_or_stopped(void **state)
 {
 	(void)state;
-	assert_value("fcgi_workers{state=\"busy\"}", 1);
-	assert_value("fcgi_workers{state=\"idle\"}", 0);
-	assert_value("fcgi_workers{state=\"stopped\"}", 1);
+	assert_value("fcgi_workers{kind=\"nonblocking\",state=\"busy\"}", 1);
+	assert_value("fcgi_workers{kind=\"nonblocking\",state=\"idle\"}", 0);
+	assert_value("fcgi_workers{kind=\"nonblocking\",state=\"stopped\"}", 1);
 	assert_value("fcgi_connections", 7);
 	assert_value("fcgi_load_active", 1);
 }
@@ -572,9 +574,10 @@ workers_are_busy_idle_or_stopped(void **state)
 static void
 without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
 {
-	static const char *const gauges[] = {"fcgi_workers{state=\"busy\"}",
-	    "fcgi_workers{state=\"stopped\"}", "fcgi_connections",
-	    "fcgi_load_active"};
+	static const char *const gauges[] = {
+	    "fcgi_workers{kind=\"nonblocking\",state=\"busy\"}",
+	    "fcgi_workers{kind=\"nonblocking\",state=\"stopped\"}",
+	    "fcgi_connections", "fcgi_load_active"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(gauges); i++)

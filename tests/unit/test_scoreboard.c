@@ -25,7 +25,8 @@ set_up(void **state)
 static void
 assert_census(unsigned busy, unsigned idle, unsigned stopped)
 {
-	struct scoreboard_census census = scoreboard_census(&scoreboard);
+	struct scoreboard_census census =
+	    scoreboard_census(&scoreboard, SCOREBOARD_NONBLOCKING);
 
 	assert_int_equal(census.busy, busy);
 	assert_int_equal(census.idle, idle);
@@ -74,7 +75,24 @@ connections_of_all_workers_are_added_up(void **state)
 	entries[SLOT_WORKER + 1].pid = 11;
 	entries[SLOT_WORKER + 1].connections = 4;
 	entries[SLOT_WORKER + 2].connections = 100; /* of one that has died */
-	assert_int_equal(scoreboard_census(&scoreboard).connections, 7);
+	assert_int_equal(
+	    scoreboard_census(&scoreboard, SCOREBOARD_NONBLOCKING).connections,
+	    7);
+}
+
+static void
+each_kind_of_worker_is_counted_by_itself(void **state)
+{
+	(void)state;
+	entries[SLOT_WORKER].pid = 10;
+	entries[SLOT_WORKER + 1].pid = 11;
+	entries[SLOT_WORKER + 1].kind = SCOREBOARD_BLOCKING;
+	entries[SLOT_WORKER + 1].request_started = 1;
+	assert_census(0, 1, 0);
+	assert_int_equal(
+	    scoreboard_census(&scoreboard, SCOREBOARD_BLOCKING).busy, 1);
+	assert_string_equal(
+	    scoreboard_kind_name(SCOREBOARD_BLOCKING), "blocking");
 }
 
 int
@@ -89,6 +107,8 @@ main(void)
 		a_stopped_worker_is_neither_busy_nor_idle, set_up),
 	    cmocka_unit_test_setup(
 		connections_of_all_workers_are_added_up, set_up),
+	    cmocka_unit_test_setup(
+		each_kind_of_worker_is_counted_by_itself, set_up),
 	};
 
 	return SUPPORT_RUN(tests);

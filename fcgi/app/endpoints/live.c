@@ -42,17 +42,38 @@ add_nulls(struct json_object *object, const char *const *names)
 		json_object_object_add(object, *names, NULL);
 }
 
+static void
+add_census(struct json_object *object, const struct scoreboard_census *census)
+{
+	add_number(object, "count", census->workers);
+	add_number(object, "busy", census->busy);
+	add_number(object, "idle", census->idle);
+	add_number(object, "stopped", census->stopped);
+	add_number(object, "connections", census->connections);
+}
+
+/* All workers, and those of each kind. */
 static struct json_object *
 describe_workers(const struct scoreboard *scoreboard)
 {
-	const struct scoreboard_census census = scoreboard_census(scoreboard);
 	struct json_object *workers = json_object_new_object();
+	struct scoreboard_census sum = {0};
 
-	add_number(workers, "count", census.workers);
-	add_number(workers, "busy", census.busy);
-	add_number(workers, "idle", census.idle);
-	add_number(workers, "stopped", census.stopped);
-	add_number(workers, "connections", census.connections);
+	for (int kind = 0; kind < SCOREBOARD_KINDS; kind++) {
+		const struct scoreboard_census census =
+		    scoreboard_census(scoreboard, (enum scoreboard_kind)kind);
+		struct json_object *object = json_object_new_object();
+
+		sum.workers += census.workers;
+		sum.busy += census.busy;
+		sum.idle += census.idle;
+		sum.stopped += census.stopped;
+		sum.connections += census.connections;
+		add_census(object, &census);
+		json_object_object_add(workers,
+		    scoreboard_kind_name((enum scoreboard_kind)kind), object);
+	}
+	add_census(workers, &sum);
 	return workers;
 }
 

@@ -98,31 +98,50 @@ listen_backlog_read(int netlink, uint32_t inode, struct listen_backlog *queue)
 	return parse(header, queue);
 }
 
+struct backlogs {
+	struct listen_backlog nonblocking;
+	struct listen_backlog blocking;
+};
+
 static int
 read_collector(const struct collector_source *source, void *data)
 {
 	const struct scoreboard_entry *master =
 	    scoreboard_entry(source->scoreboard, SLOT_MASTER);
+	struct backlogs *backlogs = data;
+	int error;
 
 	if (source->backlog_fd < 0)
 		return source->backlog_fd;
-	return listen_backlog_read(
-	    source->backlog_fd, master->listen_inode, data);
+	error = listen_backlog_read(
+	    source->backlog_fd, master->listen_inode, &backlogs->nonblocking);
+	return error ? error
+		     : listen_backlog_read(source->backlog_fd,
+			   master->blocking_inode, &backlogs->blocking);
 }
 
+/* clang-format off */
+#define LENGTH {"fcgi_listen_queue_length", METRIC_GAUGE, NULL,                \
+	"Connections that wait for a worker to accept them, by kind of worker."}
+#define LIMIT {"fcgi_listen_queue_limit", METRIC_GAUGE, NULL,                  \
+	"Connections that may wait before the kernel refuses more."}
+/* clang-format on */
+
 static const struct collector_metric metrics[] = {
-    {.family = {"fcgi_listen_queue_length", METRIC_GAUGE, NULL,
-	 "Connections that wait for a worker to accept them."},
-	COLLECTOR_FIELD(struct listen_backlog, length)},
-    {.family = {"fcgi_listen_queue_limit", METRIC_GAUGE, NULL,
-	 "Connections that may wait before the kernel refuses more."},
-	COLLECTOR_FIELD(struct listen_backlog, limit)},
+    {LENGTH, {"kind", "nonblocking"},
+	COLLECTOR_FIELD(struct backlogs, nonblocking.length)},
+    {LENGTH, {"kind", "blocking"},
+	COLLECTOR_FIELD(struct backlogs, blocking.length)},
+    {LIMIT, {"kind", "nonblocking"},
+	COLLECTOR_FIELD(struct backlogs, nonblocking.limit)},
+    {LIMIT, {"kind", "blocking"},
+	COLLECTOR_FIELD(struct backlogs, blocking.limit)},
 };
 
 const struct collector collector_listen_backlog = {
     .name = "listen_queue",
     .needs_pool = true,
-    .size = sizeof(struct listen_backlog),
+    .size = sizeof(struct backlogs),
     .read = read_collector,
     .metrics = metrics,
     .metric_count = sizeof(metrics) / sizeof(metrics[0]),
