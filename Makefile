@@ -229,11 +229,11 @@ lint-manifests:
 # --- benchmarks -------------------------------------------------------------
 
 .PHONY: bench bench-metrics test-bench deps-bench
-bench: ## against the peers, side by side; SECONDS= ROUNDS= CONNECTIONS= RECORD=1
+bench: ## against the peers, side by side; SECONDS= ROUNDS= PARTS= RECORD=1
 	@$(MAKE) --no-print-directory deps-bench
 	@$(MAKE) --no-print-directory $(PROGRAM) $(BUILD)/bench/metrics-cost
 	@scripts/bench $(SECONDS:%=--seconds=%) $(ROUNDS:%=--rounds=%) \
-	$(if $(CONNECTIONS),--connections='$(CONNECTIONS)') $(if $(RECORD),--record)
+	$(if $(PARTS),--parts $(PARTS)) $(if $(CONNECTIONS),--connections='$(CONNECTIONS)') $(if $(RECORD),--record)
 
 test-bench: ## the benchmark stops where a peer is not what it seems
 	@scripts/deps build run test

@@ -21,6 +21,8 @@ Writes build/bench/bench.json:
                 scrapes: of, workers, served, series, cpu_ms, median_ms
     instrumentation    cost (a fraction of CPU time), quartiles, pairs
     pool_of_four       pss_mib (without nginx), first_200_ms
+    blocking    rows: case, peer, rps, p50_ms, p90_ms, p99_ms; ratios: medians of
+                the rounds' ratios
     metrics     of make bench-metrics: what, figure, unit
 """
 
@@ -35,6 +37,7 @@ import shutil
 import subprocess
 import sys
 
+import blocking
 import chart
 import growth
 import report
@@ -42,7 +45,7 @@ from load import turn
 from peers import BUILD, PATH, PEERS, ROOT, Go, UsualPool
 from processes import SanityError
 
-PARTS = ("peers", "growth", "instrumentation", "pool", "metrics")
+PARTS = ("peers", "growth", "instrumentation", "pool", "metrics", "blocking")
 
 
 def read(*command):
@@ -124,6 +127,8 @@ def run(settings, peers):
     if "metrics" in settings.parts:
         progress("the cost of an increment and of a rendering")
         result["metrics"] = metrics_cost()
+    if "blocking" in settings.parts:
+        result["blocking"] = blocking.blocking(few, short, progress)
     result["must_show"] = report.must_show(result)
     return result
 
@@ -168,8 +173,9 @@ def main(argv=None, peers=None):
     BUILD.mkdir(parents=True, exist_ok=True)
     if peers is None:
         peers = [peer() for peer in PEERS if re.search(settings.peers, peer.name)]
-        if "peers" in settings.parts:
+        if {"peers", "blocking"} & set(settings.parts):
             UsualPool.build()
+        if "peers" in settings.parts:
             Go.build()
     try:
         result = run(settings, peers)

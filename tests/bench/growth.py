@@ -166,7 +166,7 @@ def build_uncounted():
         directory / "uncounted.o", "cc", "-c", "-fPIE", "-o", directory / "uncounted.o", peers.HERE / "uncounted.c"
     )
     program = directory / "fcgi-webapp"
-    flags = f"LDFLAGS=-Wl,--wrap=counters_count {stub}"
+    flags = f"LDFLAGS=-Wl,--wrap=request_metrics_add {stub}"
     return peers.build(program, "nice", "make", "-s", "-j2", f"BUILD={directory}", flags, program)
 
 

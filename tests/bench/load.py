@@ -67,10 +67,11 @@ def start(peer):
     return seconds
 
 
-def wrk(port, path, connections, seconds):
+def wrk(port, path, connections, seconds, mix=()):
+    """One run of wrk; mix: (fast path, slow path, share of the slow one)."""
     command = ["wrk", "-t2", f"-c{max(connections, 2)}", f"-d{seconds}s", "--latency", "-s", str(WRK_SCRIPT)]
     done = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, timeout=seconds + 30
+        [*command, f"http://127.0.0.1:{port}{path}", "--", *map(str, mix)], capture_output=True, text=True, timeout=seconds + 30
     )
     if done.returncode != 0:
         raise SanityError(f"wrk: {done.stdout[-500:]}{done.stderr[-500:]}")

@@ -102,12 +102,17 @@ class NginxPeer(Peer):
                 "ACCESS_LOG": str(self.directory / "access.log"),
                 "FCGI_WEBAPP_SOCKET": str(self.directory / "app.sock"),
                 "FCGI_WEBAPP_METRICS_SOCKET": str(self.directory / "metrics.sock"),
+                **self.environment(),
             },
             check=True,
             capture_output=True,
             text=True,
         )
         (self.directory / "nginx.conf").write_text(self.configure(done.stdout))
+
+    def environment(self):
+        """What this peer wants of the configuration."""
+        return {}
 
     def configure(self, text):
         if self.location is None:
@@ -138,10 +143,16 @@ class NginxPeer(Peer):
 class FcgiWebapp(NginxPeer):
     name = "fcgi-webapp"
 
-    def __init__(self, name="fcgi-webapp", program=ROOT / "build" / "fcgi-webapp", workers=0, path="/", endpoint="root"):
+    def __init__(
+        self, name="fcgi-webapp", program=ROOT / "build" / "fcgi-webapp", workers=0, blocking_workers=0, path="/", endpoint="root"
+    ):
         self.name = name
         super().__init__()
-        self.program, self.workers, self.path, self.endpoint = program, workers, path, endpoint
+        self.program, self.workers, self.blocking_workers = program, workers, blocking_workers
+        self.path, self.endpoint = path, endpoint
+
+    def environment(self):
+        return {"PROGRAM": str(self.program), "FCGI_WEBAPP_BLOCKING_WORKERS": str(self.blocking_workers)}
 
     def launch(self):
         self.pool = self.processes.start(
@@ -151,6 +162,7 @@ class FcgiWebapp(NginxPeer):
             FCGI_WEBAPP_METRICS_SOCKET=str(self.directory / "metrics.sock"),
             FCGI_WEBAPP_METRICS_FILE=str(self.directory / "counters"),
             FCGI_WEBAPP_WORKERS=str(self.workers),
+            **self.environment(),
         )
         super().launch()
 
@@ -161,7 +173,7 @@ class FcgiWebapp(NginxPeer):
 
 
 class Uncounted(FcgiWebapp):
-    """The same build with counting taken out: counters_count() does nothing,
+    """The same build with counting taken out: request_metrics_add() does nothing,
     and nginx does not say when a request came, so that its clock is not read."""
 
     counts = False
@@ -193,6 +205,13 @@ class NginxBare(NginxReturn):
 class UsualPool(NginxPeer):
     name = "usual libfcgi pool"
     workers = 4
+
+    def configure(self, text):
+        """All requests go to it, also those that fcgi-webapp gives to its blocking workers."""
+        return super().configure(text).replace("fastcgi_pass blocking;", f"fastcgi_pass unix:{self.directory / 'app.sock'};")
+
+    def environment(self):
+        return {"FCGI_WEBAPP_BLOCKING_WORKERS": str(self.workers)}
 
     def prepare(self):
         # On, off: nothing else of the configuration differs.

@@ -2,6 +2,8 @@
 
 import statistics
 
+import blocking
+
 METRICS = ("rps", "p50_ms", "p99_ms", "p999_ms", "cpu_us", "pss_mib", "first_200_ms", "failures", "others")
 
 # name, metric, connections, against whom, "most" or "least", how much
@@ -72,6 +74,7 @@ def must_show(result):
     if "scrapes" in growth:
         fresh, served = growth["scrapes"][:2]
         claims.append(("CPU of a scrape after load against before", served["cpu_ms"] / fresh["cpu_ms"], "most", 1.1))
+    claims += [(claim, figure, *blocking.wanted(claim)) for claim, figure in result.get("blocking", {}).get("ratios", {}).items()]
     return [
         {"what": what, "figure": figure, bound: limit, "met": figure <= limit if bound == "most" else figure >= limit}
         for what, figure, bound, limit in claims
@@ -136,6 +139,16 @@ def scrapes_table(lines):
     )
 
 
+def blocking_table(lines):
+    return table(
+        ["handlers that block", "peer", "requests/s", "p50 ms", "p90 ms", "p99 ms"],
+        [
+            [line["case"], line["peer"], f"{line['rps']:,.0f}"] + [f"{line[metric]:.2f}" for metric in ("p50_ms", "p90_ms", "p99_ms")]
+            for line in lines
+        ],
+    )
+
+
 def must_show_table(claims):
     return table(
         ["figure", "measured", "wanted", ""],
@@ -172,6 +185,8 @@ def text(result):
             f"{100 * cost['quartiles'][0]:.1f} and {100 * cost['quartiles'][1]:.1f} % of {cost['pairs']} pairs; "
             f"{cost['cpu_us_counted']:.2f} µs with it, {cost['cpu_us_uncounted']:.2f} µs without).\n"
         )
+    if "blocking" in result:
+        parts.append(blocking_table(result["blocking"]["rows"]))
     if "metrics" in result:
         parts.append(
             table(["in the program", "figure", ""], [[m["what"], m["figure"], m["unit"]] for m in result["metrics"]])

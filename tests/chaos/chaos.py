@@ -24,9 +24,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 from conftest import requests_of, running, wait_for  # noqa: E402
 
 PATHS = {"/": ("root", 200), "/health": ("health", 200), "/bye": ("bye", 200), "/version": ("version", 200),
-         "/nope": ("other", 404), "/status/204": ("status", 204), "/delay/0.01": ("delay", 200)}
+         "/nope": ("other", 404), "/status/204": ("status", 204), "/delay/0.01": ("delay", 200), "/block/0.005": ("block", 200)}
 CLIENTS = 16
-WORKERS = 4
+WORKERS = 4  # of each kind
 
 
 class Client(threading.Thread):
@@ -75,7 +75,7 @@ class Faults:
         self.counts, self.kills, self.answers = collections.Counter(), 0, collections.Counter()
 
     def worker(self):
-        return self.dice.choice(self.service.workers or [0])
+        return self.dice.choice(self.service.workers + self.service.blocking_workers or [0])
 
     def kill(self):
         if pid := self.worker():
@@ -86,7 +86,7 @@ class Faults:
         """Its workers die with it."""
         with contextlib.suppress(StopIteration):
             os.kill(self.service.master, signal.SIGKILL)
-            self.kills += WORKERS
+            self.kills += 2 * WORKERS
 
     def refused(self):
         for data, key in REFUSED:
@@ -162,7 +162,8 @@ def main(seconds):
     dice = random.Random(seed)
     stop = threading.Event()
     # The access log would fill the small disk for good.
-    with running(start=False, WORKERS=WORKERS, FCGI_WEBAPP_REQUEST_TIMEOUT=1, ACCESS_LOG="/dev/null") as service, small_disk(service.folder) as may_fill:
+    with running(start=False, WORKERS=WORKERS, FCGI_WEBAPP_BLOCKING_WORKERS=WORKERS, FCGI_WEBAPP_REQUEST_TIMEOUT=1,
+                 ACCESS_LOG="/dev/null") as service, small_disk(service.folder) as may_fill:
         service.start()
         before = collections.Counter(service.requests())
         clients = [Client(service, number, stop) for number in range(CLIENTS)]
@@ -176,7 +177,7 @@ def main(seconds):
         stop.set()
         for thread in [*clients, *faults.threads]:
             thread.join()
-        wait_for(lambda: len(service.workers) == WORKERS, 30, "all workers")
+        wait_for(lambda: len(service.workers) == len(service.blocking_workers) == WORKERS, 30, "all workers")
         answered = sum((client.answers for client in clients), collections.Counter()) + faults.answers
         # What was asked for and not awaited (/health by the start) is in before; /delay/1 nobody waited for.
         time.sleep(1.5)

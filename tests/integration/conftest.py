@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / os.environ.get("BUILD", "build") / "fcgi-webapp"
 
 # Of every service here that is not told otherwise.
-BLOCKING_WORKERS = 2
+BLOCKING_WORKERS = 4
 
 
 def free_ports(count):

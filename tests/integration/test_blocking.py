@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import wait_for
+from conftest import BLOCKING_WORKERS, wait_for
 from test_pool import BEGIN, STDIN, load_of
 
 QUEUE = 16  # requests for each blocking worker: the one under way, and those that wait for it
@@ -54,12 +54,12 @@ def test_block_says_what_it_takes(service, seconds):
 
 def test_nobody_else_waits_for_a_blocked_handler(own_service):
     service = own_service(WORKERS=2)
-    with asking(service, "/block/3", "/block/3") as blocked:
-        wait_for(lambda: busy(service) == 2)
+    with asking(service, *["/block/3"] * BLOCKING_WORKERS) as blocked:
+        wait_for(lambda: busy(service) == BLOCKING_WORKERS)
         with load_of(service, connections=8, paths=("/", "/bye", "/delay/0.01")) as (answers, failures):
             wait_for(lambda: answers[0] >= 200, 30)
         assert not any(request.done() for request in blocked)
-        assert [request.result().status for request in blocked] == [200, 200]
+        assert [request.result().status for request in blocked] == [200] * BLOCKING_WORKERS
     assert failures == []
 
 
@@ -89,7 +89,7 @@ def test_a_hanging_handler_ends_at_its_deadline_and_holds_up_nobody(own_service)
 
 def test_more_requests_than_may_wait_are_a_503_at_once(own_service):
     service = own_service(FCGI_WEBAPP_BLOCKING_WORKERS=1, FCGI_WEBAPP_REQUEST_TIMEOUT=60)
-    with asking(service, "/block/5", *["/block/0"] * (QUEUE - 1)) as requests:
+    with asking(service, "/block/8", *["/block/0"] * (QUEUE - 1)) as requests:
         wait_for(lambda: busy(service) == 1 and waiting(service) == QUEUE - 1)
         answer = service.get("/block/0")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
@@ -206,5 +206,5 @@ def test_live_tells_the_kinds_of_workers_apart(own_service):
     with asking(service, "/block/1"):
         wait_for(lambda: busy(service) == 1)
         workers = json.loads(service.get("/live").body)["workers"]
-    assert (workers["count"], workers["nonblocking"]["count"], workers["blocking"]["count"]) == (5, 3, 2)
-    assert (workers["blocking"]["busy"], workers["blocking"]["idle"]) == (1, 1)
+    assert (workers["count"], workers["nonblocking"]["count"], workers["blocking"]["count"]) == (3 + BLOCKING_WORKERS, 3, BLOCKING_WORKERS)
+    assert (workers["blocking"]["busy"], workers["blocking"]["idle"]) == (1, BLOCKING_WORKERS - 1)

@@ -4,10 +4,10 @@
  */
 #include <stddef.h>
 
-void __wrap_counters_count(void *counters, unsigned slot, const void *request);
+void __wrap_request_metrics_add(void *counters, unsigned slot, const void *request);
 
 void
-__wrap_counters_count(void *counters, unsigned slot, const void *request)
+__wrap_request_metrics_add(void *counters, unsigned slot, const void *request)
 {
 	(void)counters;
 	(void)slot;

@@ -5,9 +5,26 @@
 #include <fcgiapp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+/* For /block/SECONDS, hold the process for that time. */
+static void
+block(const char *path)
+{
+	struct timespec time;
+	double seconds;
+
+	if (!path || strncmp(path, "/block/", 7) != 0)
+		return;
+	seconds = atof(path + 7);
+	time.tv_sec = (time_t)seconds;
+	time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
+	nanosleep(&time, NULL);
+}
 
 static void
 serve(int listener)
@@ -16,6 +33,7 @@ serve(int listener)
 
 	FCGX_InitRequest(&request, listener, 0);
 	while (FCGX_Accept_r(&request) == 0) {
+		block(FCGX_GetParam("PATH_INFO", request.envp));
 		FCGX_PutS("Status: 200 OK\r\n"
 			  "Content-Type: application/json\r\n"
 			  "Content-Length: 22\r\n\r\n"
