@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/request.h"
+#include "base/number.h"
 
 enum kind { TEXT, WHOLE, NUMBER, SWITCH, CHOICE };
 
@@ -145,7 +145,7 @@ set_number(const struct option_spec *spec, const char *value, void *field)
 {
 	double number;
 
-	if (request_number(value, &number) < 0 || number < spec->min ||
+	if (number_parse(value, &number) < 0 || number < spec->min ||
 	    number > spec->max)
 		return -EINVAL;
 	if (spec->kind == NUMBER)

@@ -131,19 +131,6 @@ request_query_unknown(const struct request *request, const char *const known[],
 	return 0;
 }
 
-int
-request_number(const char *text, double *value)
-{
-	size_t digits = strspn(text, "0123456789");
-	size_t length = digits;
-
-	if (text[length] == '.')
-		length += 1 + strspn(text + length + 1, "0123456789");
-	if (digits == 0 || text[length] != '\0' || text[length - 1] == '.' ||
-	    length > 32)
-		return -EINVAL;
-	*value = strtod(text, NULL);
-	return 0;
 }
 
 bool

@@ -65,12 +65,6 @@ int request_query_unknown(const struct request *request,
     const char *const known[], char *name, size_t size);
 
 /*
- * A decimal number such as 0.5 or 30: no sign, exponent, NaN, infinity or
- * trailing text. Returns 0, or -EINVAL.
- */
-int request_number(const char *text, double *value);
-
-/*
  * Whether a browser marks the request as made by another website's page, by
  * Sec-Fetch-Site, or by an Origin that is not this host. A typed address, a
  * page of this service, and what is no browser are not marked.

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "http/request.h"
+#include "base/number.h"
 
 static const int64_t SLICE_NS = 10000000;
 /* What a thread up to the limit may have to make up for. */
@@ -61,7 +61,7 @@ split_number(const char *text, double *number, const char **suffix)
 	memcpy(digits, text, length);
 	digits[length] = '\0';
 	*suffix = text + length;
-	return request_number(digits, number);
+	return number_parse(digits, number);
 }
 
 int

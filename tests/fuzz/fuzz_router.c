@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "base/number.h"
 #include "http/request.h"
 #include "http/router.h"
 
@@ -33,7 +34,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; known[i]; i++)
 		if (request_query(&request, known[i], value, sizeof(value)) >
 			0 &&
-		    request_number(value, &number) == 0)
+		    number_parse(value, &number) == 0)
 			assert(number >= 0);
 	request_query_unknown(&request, known, value, sizeof(value));
 	assert(strlen(value) < sizeof(value));

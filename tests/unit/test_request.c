@@ -3,8 +3,6 @@
  */
 #include "support.h"
 
-#include <math.h>
-
 #include "http/request.h"
 
 static struct request
@@ -127,42 +125,6 @@ an_unknown_parameter_is_named(void **state)
 	    request_query_unknown(&request, known, name, sizeof(name)), 0);
 }
 
-static void
-decimal_numbers_are_read(void **state)
-{
-	static const struct {
-		const char *text;
-		double value;
-	} numbers[] = {{"0", 0}, {"30", 30}, {"0.5", 0.5}, {"1.50", 1.5},
-	    {"007", 7},
-	    {"12345678901234567890123456789012", 1.2345678901234568e31}};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(numbers); i++) {
-		double value = -1;
-
-		assert_int_equal(request_number(numbers[i].text, &value), 0);
-		assert_true(
-		    fabs(value - numbers[i].value) <= fabs(value) * 1e-15);
-	}
-}
-
-static void
-everything_else_is_not_a_number(void **state)
-{
-	static const char *const texts[] = {"", ".", "1.", ".5", "-1", "+1",
-	    " 1", "1 ", "1e3", "0x10", "nan", "inf", "infinity", "1,5", "1.2.3",
-	    "1s", "one", "1..2", "123456789012345678901234567890123"};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(texts); i++) {
-		double value;
-
-		if (request_number(texts[i], &value) != -EINVAL)
-			fail_msg("'%s' is taken for a number", texts[i]);
-	}
-}
-
 static bool
 accepts(const char *accept, const char *type)
 {
@@ -274,8 +236,6 @@ main(void)
 	    cmocka_unit_test(a_nul_is_refused),
 	    cmocka_unit_test(a_value_that_does_not_fit_is_refused),
 	    cmocka_unit_test(an_unknown_parameter_is_named),
-	    cmocka_unit_test(decimal_numbers_are_read),
-	    cmocka_unit_test(everything_else_is_not_a_number),
 	    cmocka_unit_test(a_media_type_in_the_accept_header_is_accepted),
 	    cmocka_unit_test(
 		a_media_type_that_is_not_named_or_refused_is_not_accepted),

@@ -4,6 +4,7 @@
  */
 #include <json-c/json.h>
 
+#include "base/number.h"
 #include "http/router.h"
 
 enum { DELAY_SECONDS_MAX = 60 };
@@ -14,7 +15,7 @@ endpoint_delay(const struct request *request, struct response *response)
 	struct json_object *body;
 	double seconds;
 
-	if (request_number(request->parameter, &seconds) < 0 ||
+	if (number_parse(request->parameter, &seconds) < 0 ||
 	    seconds > DELAY_SECONDS_MAX) {
 		response_problem(response, 400,
 		    "The delay must be a number of seconds from 0 to %d.",

@@ -9,6 +9,7 @@
 
 #include <json-c/json.h>
 
+#include "base/number.h"
 #include "master/load_manager.h"
 #include "options.h"
 #include "http/router.h"
@@ -55,7 +56,7 @@ parse(const struct request *request, struct load *load, char *problem)
 		snprintf(problem, PROBLEM_SIZE, "A value is too long.");
 		return -EINVAL;
 	}
-	if (request_number(seconds, &load->seconds) < 0 || load->seconds <= 0 ||
+	if (number_parse(seconds, &load->seconds) < 0 || load->seconds <= 0 ||
 	    load->seconds > longest) {
 		snprintf(problem, PROBLEM_SIZE,
 		    "seconds must be a number above 0, and %g at most.",
@@ -93,9 +94,8 @@ as_given(const char *text)
 {
 	double number;
 
-	return request_number(text, &number) == 0
-		   ? new_number(number)
-		   : json_object_new_string(text);
+	return number_parse(text, &number) == 0 ? new_number(number)
+						: json_object_new_string(text);
 }
 
 static void

@@ -3,6 +3,7 @@
  */
 #include <json-c/json.h>
 
+#include "base/number.h"
 #include "http/router.h"
 
 void
@@ -11,7 +12,7 @@ endpoint_status(const struct request *request, struct response *response)
 	struct json_object *body;
 	double code;
 
-	if (request_number(request->parameter, &code) < 0 || code < 200 ||
+	if (number_parse(request->parameter, &code) < 0 || code < 200 ||
 	    code > 599 || code != (int)code) {
 		response_problem(response, 400,
 		    "The status must be a whole number from 200 to 599.");
