@@ -11,7 +11,8 @@
 
 #include "worker/cgi_command.h"
 #include "http/request_metrics.h"
-#include "load/load.h"
+#include "load/amount.h"
+#include "load/command.h"
 #include "base/log.h"
 #include "metrics/registry.h"
 #include "metrics/exposition.h"
@@ -124,10 +125,10 @@ run_load(int argc, char **argv)
 	}
 	cgroup_read("", &cgroup);
 	if (options.cpu)
-		error = load_parse_cpu(
+		error = load_amount_cpu(
 		    &load, options.cpu, &cgroup, problem, sizeof(problem));
 	if (!error && options.memory)
-		error = load_parse_memory(
+		error = load_amount_memory(
 		    &load, options.memory, &cgroup, problem, sizeof(problem));
 	if (error) {
 		fprintf(stderr, "fcgi-webapp: %s\n", problem);

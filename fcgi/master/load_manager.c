@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "load/burn.h"
 
 static _Atomic int64_t *
 ticket_of(const struct counters *counters)

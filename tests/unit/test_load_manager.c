@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "http/request_metrics.h"
+#include "load/burn.h"
 #include "master/load_manager.h"
 #include "metrics/registry.h"
 

@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "base/number.h"
+#include "load/amount.h"
 #include "master/load_manager.h"
 #include "options.h"
 #include "http/router.h"
@@ -64,9 +65,9 @@ parse(const struct request *request, struct load *load, char *problem)
 		return -EINVAL;
 	}
 	cgroup_read("", &cgroup);
-	error = load_parse_cpu(load, cpu, &cgroup, problem, PROBLEM_SIZE);
+	error = load_amount_cpu(load, cpu, &cgroup, problem, PROBLEM_SIZE);
 	if (!error)
-		error = load_parse_memory(
+		error = load_amount_memory(
 		    load, memory, &cgroup, problem, PROBLEM_SIZE);
 	if (error)
 		return error;

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "load/load.h"
+#include "load/amount.h"
 
 enum { MIB = 1 << 20 };
 
@@ -29,7 +29,7 @@ cpu(const char *text, const struct cgroup *cgroup)
 {
 	struct load load = {0};
 
-	if (load_parse_cpu(&load, text, cgroup, problem, sizeof(problem)) != 0)
+	if (load_amount_cpu(&load, text, cgroup, problem, sizeof(problem)) != 0)
 		fail_msg("'%s' is refused: %s", text, problem);
 	return load;
 }
@@ -39,7 +39,7 @@ memory(const char *text, const struct cgroup *cgroup)
 {
 	struct load load = {0};
 
-	if (load_parse_memory(&load, text, cgroup, problem, sizeof(problem)) !=
+	if (load_amount_memory(&load, text, cgroup, problem, sizeof(problem)) !=
 	    0)
 		fail_msg("'%s' is refused: %s", text, problem);
 	return load;
@@ -67,7 +67,7 @@ assert_cpu_refused(
 	struct load load = {0};
 
 	problem[0] = '\0';
-	if (load_parse_cpu(&load, text, cgroup, problem, sizeof(problem)) !=
+	if (load_amount_cpu(&load, text, cgroup, problem, sizeof(problem)) !=
 	    -EINVAL)
 		fail_msg("'%s' is taken", text);
 	assert_sentence(because);
@@ -80,7 +80,7 @@ assert_memory_refused(
 	struct load load = {0};
 
 	problem[0] = '\0';
-	if (load_parse_memory(&load, text, cgroup, problem, sizeof(problem)) !=
+	if (load_amount_memory(&load, text, cgroup, problem, sizeof(problem)) !=
 	    -EINVAL)
 		fail_msg("'%s' is taken as %llu bytes", text,
 		    (unsigned long long)load.memory_bytes);
@@ -263,11 +263,11 @@ a_share_of_a_limit_that_cannot_be_read_is_refused_with_the_reason(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    load_parse_cpu(&load, "1.5", &unread, problem, sizeof(problem)),
+	    load_amount_cpu(&load, "1.5", &unread, problem, sizeof(problem)),
 	    -EMFILE);
 	assert_sentence("CPU limit cannot be read: Too many open files.");
 	assert_int_equal(
-	    load_parse_memory(&load, "64M", &unread, problem, sizeof(problem)),
+	    load_amount_memory(&load, "64M", &unread, problem, sizeof(problem)),
 	    -EACCES);
 	assert_sentence("memory limit cannot be read: Permission denied.");
 	/* None is none, whatever the limit. */
