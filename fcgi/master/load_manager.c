@@ -11,19 +11,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "load/burn.h"
+#include "load/order.h"
 
-static _Atomic int64_t *
-ticket_of(const struct counters *counters)
+static int64_t
+current_ticket(const struct load_manager *manager)
 {
-	return &scoreboard_entry(&counters->scoreboard, SLOT_MASTER)
-		    ->load_ticket;
+	return load_order_ticket(&manager->counters->scoreboard);
 }
 
-/* The load with this ticket is over; another one keeps its ticket. */
 static void
-return_ticket(const struct counters *counters, int64_t ticket)
+remove_ticket(const struct load_manager *manager, int64_t ticket)
 {
-	atomic_compare_exchange_strong(ticket_of(counters), &ticket, 0);
+	load_order_remove(&manager->counters->scoreboard, ticket);
 }
 
 static void
@@ -41,7 +40,7 @@ load_manager_ended(struct load_manager *manager, int status)
 	    LOG_STRING("signal",
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : ""));
 	set_pid(manager, 0);
-	return_ticket(manager->counters, manager->ticket);
+	remove_ticket(manager, manager->ticket);
 }
 
 void
@@ -56,9 +55,9 @@ load_manager_stop(struct load_manager *manager)
 	load_manager_ended(manager, status);
 }
 
-/* A worker may be broken, or somebody else's by now: believe nothing. */
+/* A worker may be broken or compromised, so check every value. */
 static bool
-is_sane(const struct load_manager *manager, const struct load *load)
+is_valid(const struct load_manager *manager, const struct load *load)
 {
 	return isfinite(load->seconds) && load->seconds > 0 &&
 	       load->seconds <= manager->options->max_load_seconds &&
@@ -82,7 +81,7 @@ start(struct load_manager *manager, const struct load_order *order)
 	}
 	if (pid < 0) {
 		log_text(LOG_ERROR, "cannot fork: %s", strerror(errno));
-		return_ticket(manager->counters, order->ticket);
+		remove_ticket(manager, order->ticket);
 		return;
 	}
 	manager->ticket = order->ticket;
@@ -102,24 +101,24 @@ load_manager_order(struct load_manager *manager)
 	if (size < 0)
 		return;
 	if (size != sizeof(order)) {
-		log_text(LOG_ERROR, "an order for a load was cut short");
-	} else if (order.load.seconds == 0) { /* its ticket is gone already */
+		log_text(LOG_ERROR, "load order ignored: it is incomplete");
+	} else if (order.load.seconds == 0) {
+		/* The worker has removed the ticket already. */
 		if (manager->pid && manager->ticket == order.ticket)
 			load_manager_stop(manager);
-	} else if (!is_sane(manager, &order.load)) {
+	} else if (!is_valid(manager, &order.load)) {
 		log_text(LOG_ERROR,
-		    "an order for a load was refused: its values are out of "
-		    "range");
-		return_ticket(manager->counters, order.ticket);
-	} else if (*ticket_of(manager->counters) == order.ticket) {
+		    "load order refused: its values are out of range");
+		remove_ticket(manager, order.ticket);
+	} else if (current_ticket(manager) == order.ticket) {
 		start(manager, &order);
-	} /* else its end was asked for before it began */
+	} /* else the end of this load was ordered before its start arrived */
 }
 
 void
 load_manager_check(struct load_manager *manager, int64_t now)
 {
-	int64_t ticket = *ticket_of(manager->counters);
+	int64_t ticket = current_ticket(manager);
 
 	if (ticket == 0 || (manager->pid && ticket == manager->ticket)) {
 		manager->unordered = 0;
@@ -127,46 +126,6 @@ load_manager_check(struct load_manager *manager, int64_t now)
 		manager->unordered = ticket;
 		manager->unordered_at = now;
 	} else if (now - manager->unordered_at > CLOCK_NS_PER_SECOND) {
-		return_ticket(manager->counters, ticket);
+		remove_ticket(manager, ticket);
 	}
-}
-
-static bool
-send_order(int orders, const struct load_order *order)
-{
-	return write(orders, order, sizeof(*order)) == sizeof(*order);
-}
-
-int
-load_manager_ask(
-    const struct counters *counters, int orders, const struct load *load)
-{
-	const struct load_order order = {clock_now(), *load};
-	int64_t none = 0;
-
-	if (!atomic_compare_exchange_strong(
-		ticket_of(counters), &none, order.ticket))
-		return -EBUSY;
-	if (send_order(orders, &order))
-		return 0;
-	return_ticket(counters, order.ticket);
-	return -EAGAIN;
-}
-
-int
-load_manager_ask_end(const struct counters *counters, int orders)
-{
-	struct load_order order = {.ticket = *ticket_of(counters)};
-	int64_t ticket = order.ticket;
-	int64_t none = 0;
-
-	/* Whoever takes the ticket away is the one who ended the load. */
-	if (ticket == 0 ||
-	    !atomic_compare_exchange_strong(ticket_of(counters), &ticket, 0))
-		return -ENOENT;
-	if (send_order(orders, &order))
-		return 0;
-	atomic_compare_exchange_strong(
-	    ticket_of(counters), &none, order.ticket);
-	return -EAGAIN;
 }

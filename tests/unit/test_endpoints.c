@@ -9,7 +9,7 @@
 #include <json-c/json.h>
 
 #include "http/request_metrics.h"
-#include "master/load_manager.h"
+#include "load/order.h"
 #include "metrics/registry.h"
 #include "master/metrics_process.h"
 #include "options.h"

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "http/request_metrics.h"
 #include "load/burn.h"
+#include "load/order.h"
 #include "master/load_manager.h"
 #include "metrics/registry.h"
 
@@ -60,17 +61,19 @@ a_load_that_is_asked_for_runs_until_its_end_is_asked_for(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
+	assert_int_equal(
+	    load_order_start(&counters.scoreboard, orders[1], &light), 0);
 	load_manager_order(&manager);
 	pid = manager.pid;
 	assert_int_equal(kill(pid, 0), 0);
 	assert_int_equal(
-	    load_manager_ask(&counters, orders[1], &light), -EBUSY);
-	assert_int_equal(load_manager_ask_end(&counters, orders[1]), 0);
+	    load_order_start(&counters.scoreboard, orders[1], &light), -EBUSY);
+	assert_int_equal(load_order_end(&counters.scoreboard, orders[1]), 0);
 	load_manager_order(&manager);
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(manager.pid, 0);
-	assert_int_equal(load_manager_ask_end(&counters, orders[1]), -ENOENT);
+	assert_int_equal(
+	    load_order_end(&counters.scoreboard, orders[1]), -ENOENT);
 }
 
 static void
@@ -79,12 +82,14 @@ a_load_that_ends_does_not_take_the_next_ones_ticket(void **state)
 	int status;
 
 	(void)state;
-	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
+	assert_int_equal(
+	    load_order_start(&counters.scoreboard, orders[1], &light), 0);
 	load_manager_order(&manager);
 	kill(manager.pid, SIGKILL);
 	/* Before the master hears of it, a DELETE and a POST pass. */
-	assert_int_equal(load_manager_ask_end(&counters, orders[1]), 0);
-	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
+	assert_int_equal(load_order_end(&counters.scoreboard, orders[1]), 0);
+	assert_int_equal(
+	    load_order_start(&counters.scoreboard, orders[1], &light), 0);
 	assert_int_equal(waitpid(manager.pid, &status, 0), manager.pid);
 	load_manager_ended(&manager, status);
 	assert_int_not_equal(ticket(), 0);
@@ -100,10 +105,11 @@ an_end_that_is_asked_for_before_the_start_arrives_wins(void **state)
 	struct load_order late;
 
 	(void)state;
-	assert_int_equal(load_manager_ask(&counters, orders[1], &light), 0);
+	assert_int_equal(
+	    load_order_start(&counters.scoreboard, orders[1], &light), 0);
 	assert_int_equal(
 	    read(orders[0], &late, sizeof(late)), (int)sizeof(late));
-	assert_int_equal(load_manager_ask_end(&counters, orders[1]), 0);
+	assert_int_equal(load_order_end(&counters.scoreboard, orders[1]), 0);
 	assert_int_equal(
 	    write(orders[1], &late, sizeof(late)), (int)sizeof(late));
 	load_manager_order(&manager);
@@ -131,7 +137,8 @@ values_that_no_worker_should_send_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		assert_int_equal(
-		    load_manager_ask(&counters, orders[1], &bad[i]), 0);
+		    load_order_start(&counters.scoreboard, orders[1], &bad[i]),
+		    0);
 		support_capture();
 		load_manager_order(&manager);
 		assert_says(support_said(), "out of range");

@@ -11,7 +11,8 @@
 
 #include "base/number.h"
 #include "load/amount.h"
-#include "master/load_manager.h"
+#include "load/order.h"
+#include "metrics/counters.h"
 #include "options.h"
 #include "http/router.h"
 #include "service.h"
@@ -112,7 +113,7 @@ start(const struct request *request, struct response *response)
 		    response, error == -EINVAL ? 400 : 503, "%s", problem);
 		return;
 	}
-	error = load_manager_ask(request->service->counters,
+	error = load_order_start(&request->service->counters->scoreboard,
 	    request->service->load_request_fd, &load);
 	if (error == -EBUSY) {
 		response_problem(response, 409,
@@ -140,8 +141,8 @@ start(const struct request *request, struct response *response)
 static void
 stop(const struct request *request, struct response *response)
 {
-	int error = load_manager_ask_end(
-	    request->service->counters, request->service->load_request_fd);
+	int error = load_order_end(&request->service->counters->scoreboard,
+	    request->service->load_request_fd);
 
 	if (error == -ENOENT)
 		response_problem(response, 404, "No load is running.");
