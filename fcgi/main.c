@@ -14,6 +14,7 @@
 #include "load/amount.h"
 #include "load/command.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "metrics/registry.h"
 #include "metrics/exposition.h"
 #include "metrics/collectors/listen_backlog.h"
@@ -167,8 +168,10 @@ print_help(void)
 int
 main(int argc, char **argv)
 {
-	const char *command = argc > 1 ? argv[1] : "--help";
+	const char *command;
 
+	title_init(argc, argv);
+	command = argc > 1 ? argv[1] : "--help";
 	/* json-c's default prints 0.3 as 0.29999999999999999 */
 	json_c_set_serialization_double_format("%.15g", JSON_C_OPTION_GLOBAL);
 	if (argc == 1 && getenv("GATEWAY_INTERFACE"))

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "load/burn.h"
 #include "load/order.h"
 
@@ -77,6 +78,7 @@ start(struct load_manager *manager, const struct load_order *order)
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_NAME, "load");
+		title_set("load");
 		load_burn(&order->load, master);
 	}
 	if (pid < 0) {
