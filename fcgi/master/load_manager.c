@@ -77,8 +77,8 @@ start(struct load_manager *manager, const struct load_order *order)
 	load_manager_stop(manager);
 	pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_NAME, "load");
 		title_set("load");
+		prctl(PR_SET_NAME, "load");
 		load_burn(&order->load, master);
 	}
 	if (pid < 0) {

@@ -1,6 +1,7 @@
 """Load on purpose: how much it is, who feels it, and how it ends."""
 
 import os
+import pathlib
 import signal
 import statistics
 import subprocess
@@ -218,7 +219,8 @@ def test_one_load_runs_at_a_time_and_delete_ends_it(own_service):
 def test_a_load_ends_by_itself_and_leaves_no_process(own_service):
     service = own_service(WORKERS=2)
     assert service.get("/riseload?seconds=1&load=0.2&memory=8M").status == 202
-    wait_for(lambda: load_pids(service))
+    (load,) = wait_for(lambda: load_pids(service))
+    assert pathlib.Path(f"/proc/{load}/cmdline").read_bytes().rstrip(b"\0") == b"fcgi-webapp: load"
     wait_for(lambda: service.scrape()[("fcgi_load_active",)] == 0 and not load_pids(service))
     assert service.get("/riseload?seconds=1&load=0.1").status == 202
 
