@@ -121,7 +121,6 @@ connection_open(struct connection *connection, int fd)
 		return -EPERM;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	memset(connection, 0, sizeof(*connection));
 	FCGX_InitRequest(&connection->fcgi, -1, 0);
 	connection->fcgi.ipcFd = fd;
