@@ -1,14 +1,15 @@
 /*
- * One kept FastCGI connection on libfcgi. The only file that touches the
- * insides of an FCGX_Request:
+ * One kept FastCGI connection on libfcgi. This is the only file that uses the
+ * fields of an FCGX_Request:
  *
- * - listen_sock is -1, so that a peer's close is an error and not a blocking
- *   accept; ipcFd is set by us, with keepConnection = 1, without which the
- *   FCGX_Finish_r() inside FCGX_Accept_r() would close it.
- * - FCGX_Accept_r() blocks on half a request, and blocking descriptors are all
- *   it can do. So the request is received here, record.c judges its records,
- * and libfcgi gets them, whole and without what is between them, through
- *   __wrap_OS_Read(): it never reads the socket.
+ * - listen_sock is -1. A connection that the web server closes is then an error
+ *   instead of a blocking accept().
+ * - ipcFd is set here, and keepConnection is 1. Otherwise the FCGX_Finish_r()
+ *   inside FCGX_Accept_r() would close the connection.
+ * - libfcgi never reads the socket, because FCGX_Accept_r() would block on an
+ *   incomplete request. The request is received here, record.c validates its
+ *   records, and libfcgi reads them from memory through __wrap_OS_Read(), once
+ *   they are complete and without the records of other requests.
  */
 #include "fastcgi/connection.h"
 
@@ -26,52 +27,53 @@
 
 enum { SEND_TIMEOUT_SECONDS = 5 };
 
-/* What came on the connection being read; one at a time. */
+/* The bytes received on the connection that is being read. */
 static unsigned char received[RECORD_REQUEST_MAX];
 
-/* What FCGI_MAX_CONNS is here. */
+/* The value of FCGI_MAX_CONNS. */
 static unsigned connections_allowed;
 
-/* The whole request that libfcgi is reading, and how much of it is left. */
+/* The complete request that libfcgi is reading. */
 static struct {
-	const unsigned char *at;
+	const unsigned char *next;
 	size_t left;
-} whole;
+} unread;
 
 /*
- * What libfcgi reads with (the Makefile's WRAPPED): it gets the request that is
- * here already, and then an end. So it saves a system call, and never blocks.
+ * libfcgi's read function (the Makefile's WRAPPED). It returns the bytes of the
+ * complete request, and then the end of the stream. It never blocks and saves a
+ * system call.
  */
 int
 __wrap_OS_Read(int fd, char *buffer, size_t size)
 {
 	(void)fd;
-	if (size > whole.left)
-		size = whole.left;
-	memcpy(buffer, whole.at, size);
-	whole.at += size;
-	whole.left -= size;
+	if (size > unread.left)
+		size = unread.left;
+	memcpy(buffer, unread.next, size);
+	unread.next += size;
+	unread.left -= size;
 	return (int)size;
 }
 
 /*
- * What libfcgi writes with. A signal is no error, but does not make the
- * time-out begin again and again. After an error libfcgi would try the same
- * once more.
+ * libfcgi's write function. An interrupted write is repeated, but not beyond
+ * the timeout: each repetition would start the socket's timeout again. After an
+ * error the socket is shut down, because libfcgi would write a second time.
  */
 int
 __wrap_OS_Write(int fd, const char *buffer, size_t size)
 {
-	int64_t until = 0;
+	int64_t deadline = 0;
 	ssize_t written;
 
 	while ((written = write(fd, buffer, size)) < 0 && errno == EINTR) {
 		int64_t now = clock_now();
 
-		if (until == 0)
-			until =
+		if (deadline == 0)
+			deadline =
 			    now + SEND_TIMEOUT_SECONDS * CLOCK_NS_PER_SECOND;
-		if (now > until)
+		if (now > deadline)
 			break;
 	}
 	if (written < 0)
@@ -80,8 +82,8 @@ __wrap_OS_Write(int fd, const char *buffer, size_t size)
 }
 
 /*
- * What libfcgi closes with: that is for who opened the connection, and its own
- * function would wait up to 2 s for the peer.
+ * libfcgi's close function. It does nothing: the connection's owner closes it,
+ * and libfcgi's own function would wait up to 2 s for the web server.
  */
 int
 __wrap_OS_IpcClose(int fd, int shutdown)
@@ -99,28 +101,30 @@ connection_init(unsigned connections_max)
 }
 
 static bool
-is_trusted(const struct ucred *peer)
+is_trusted(const struct ucred *server)
 {
-	if (peer->uid == 0 || peer->uid == geteuid() || peer->gid == getegid())
+	if (server->uid == 0 || server->uid == geteuid() ||
+	    server->gid == getegid())
 		return true;
-	LOG(LOG_WARNING, "connection refused: the peer is another user",
-	    LOG_NUMBER("uid", peer->uid), LOG_NUMBER("peer_pid", peer->pid));
+	LOG(LOG_WARNING, "connection refused: the web server is another user",
+	    LOG_NUMBER("uid", server->uid),
+	    LOG_NUMBER("peer_pid", server->pid));
 	return false;
 }
 
 int
 connection_open(struct connection *connection, int fd)
 {
-	struct timeval patience = {.tv_sec = SEND_TIMEOUT_SECONDS};
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	struct timeval timeout = {.tv_sec = SEND_TIMEOUT_SECONDS};
+	struct ucred server;
+	socklen_t size = sizeof(server);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
-	    !is_trusted(&peer)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &size) < 0 ||
+	    !is_trusted(&server)) {
 		close(fd);
 		return -EPERM;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	memset(connection, 0, sizeof(*connection));
 	FCGX_InitRequest(&connection->fcgi, -1, 0);
 	connection->fcgi.ipcFd = fd;
@@ -129,7 +133,7 @@ connection_open(struct connection *connection, int fd)
 	return 0;
 }
 
-/* All of the body is in the socket, so this does not block. */
+/* Read the body from the complete request. Returns 0 or a negative errno. */
 static int
 read_body(struct connection *connection)
 {
@@ -146,7 +150,8 @@ read_body(struct connection *connection)
 		    connection->body, (int)size, connection->fcgi.in);
 		connection->body[connection->body_length] = '\0';
 	}
-	/* To the end of the stream: what stays would be the next request. */
+	/* Read up to the end of the stream: a rest would precede the next
+	 * request. */
 	while (FCGX_GetStr(rest, sizeof(rest), connection->fcgi.in) > 0)
 		;
 	return FCGX_GetError(connection->fcgi.in) ? -EPROTO : 0;
@@ -164,7 +169,10 @@ accept_request(struct connection *connection)
 	return CONNECTION_REQUEST;
 }
 
-/* What came of a request before, and what has come now. Returns its size. */
+/*
+ * Receive more of a request, behind the part that has arrived before. Returns
+ * the size of both, or what recv(2) returned.
+ */
 static ssize_t
 receive(struct connection *connection)
 {
@@ -178,7 +186,7 @@ receive(struct connection *connection)
 	return size > 0 ? (ssize_t)before + size : size;
 }
 
-/* Half a request is kept until the rest comes. */
+/* Keep an incomplete request until the rest arrives. */
 static int
 keep_partial(struct connection *connection, size_t size)
 {
@@ -193,12 +201,12 @@ keep_partial(struct connection *connection, size_t size)
 }
 
 static void
-forget_partial(struct connection *connection)
+free_partial(struct connection *connection)
 {
 	free(connection->partial);
 	connection->partial = NULL;
 	connection->partial_length = 0;
-	connection->judged = 0;
+	connection->validated = 0;
 	connection->guard = (struct record_guard){0};
 }
 
@@ -208,7 +216,10 @@ log_closed(const char *problem)
 	log_text(LOG_WARNING, "connection closed: %s", problem);
 }
 
-/* Answer a record that is no part of a request. Returns what is wrong. */
+/*
+ * Answer a record that is not part of a request. Returns NULL, or why the
+ * connection must be closed.
+ */
 static const char *
 answer(const struct connection *connection, const unsigned char *record)
 {
@@ -216,14 +227,14 @@ answer(const struct connection *connection, const unsigned char *record)
 	size_t size = management_answer(record, connections_allowed, bytes);
 
 	if (size == 0)
-		return "GET_VALUES has a length that lies";
+		return "GET_VALUES has an invalid length";
 	if (send(connection->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL) !=
 	    (ssize_t)size)
-		return "the peer does not take an answer";
+		return "the web server does not read an answer";
 	return NULL;
 }
 
-/* Whether a BEGIN_REQUEST asks for a connection that is closed behind it. */
+/* Whether this is a BEGIN_REQUEST without the flag FCGI_KEEP_CONN. */
 static bool
 ends_connection(const unsigned char *begin)
 {
@@ -231,14 +242,18 @@ ends_connection(const unsigned char *begin)
 	       !(begin[RECORD_HEADER_SIZE + 2] & RECORD_KEEP_CONN);
 }
 
-/* How far the bytes received have been looked at. */
+/*
+ * Progress in the bytes received: first the records of the request that were
+ * validated, then a gap of padding and of records that were removed, then the
+ * bytes that are not validated yet.
+ */
 struct progress {
-	size_t kept; /* the request's whole records, without padding */
-	size_t at;   /* behind them, and behind what was taken out */
-	size_t size; /* of all */
+	size_t kept; /* end of the request's records, without padding */
+	size_t at;   /* start of the bytes to validate */
+	size_t size; /* end of all bytes */
 };
 
-/* libfcgi takes padding of an empty record for the next one: leave it out. */
+/* Remove padding: libfcgi takes that of an empty record for the next record. */
 static void
 keep_record(struct progress *progress, size_t length)
 {
@@ -251,9 +266,9 @@ keep_record(struct progress *progress, size_t length)
 }
 
 /*
- * Take in the next record. Returns what record.c says of it; RECORD_INVALID
- * also where the connection ends by it: guard.problem says why, NULL where the
- * peer asked for that.
+ * Process the next record. Returns the result of record_validate(), or
+ * RECORD_INVALID if the connection must be closed after a valid record.
+ * guard.problem says why; NULL: the web server asked for that.
  */
 static enum record_status
 take_record(struct connection *connection, struct progress *progress)
@@ -272,7 +287,8 @@ take_record(struct connection *connection, struct progress *progress)
 		keep_record(progress, length);
 	if (status == RECORD_ANSWER || status == RECORD_ABORT) {
 		guard->problem = answer(connection, record);
-		/* The flag of a request that is turned away, or aborted. */
+		/* Close after a refused or aborted request without KEEP_CONN.
+		 */
 		if (guard->problem ||
 		    (state == RECORD_IDLE && ends_connection(record)) ||
 		    (status == RECORD_ABORT && ends_connection(received)))
@@ -284,39 +300,41 @@ take_record(struct connection *connection, struct progress *progress)
 	return status;
 }
 
-/* A whole request is here: libfcgi reads it. */
+/* Let libfcgi read the complete request. */
 static enum connection_status
-accept_whole(struct connection *connection, const struct progress *progress,
+accept_complete(struct connection *connection, const struct progress *progress,
     enum record_status status)
 {
 	if (progress->at < progress->size) {
-		/* The peer waits for an answer; libfcgi would lose the rest. */
+		/* libfcgi would lose the rest, so the connection is closed
+		 * after the response. */
 		log_closed(status == RECORD_INVALID
 			       ? connection->guard.problem
-			       : "half a record follows a request");
+			       : "an incomplete record follows a request");
 		connection->close_after = true;
 	}
-	forget_partial(connection);
-	whole.at = received;
-	whole.left = progress->kept;
+	free_partial(connection);
+	unread.next = received;
+	unread.left = progress->kept;
 	return accept_request(connection);
 }
 
+/* Keep an incomplete request for the next connection_read(). */
 static enum connection_status
 keep_rest(struct connection *connection, const struct progress *progress)
 {
 	size_t rest = progress->size - progress->at;
 
 	if (progress->size == RECORD_REQUEST_MAX) {
-		log_closed("a request over the limit of 128 KiB");
+		log_closed("a request exceeds 128 KiB");
 		return CONNECTION_ENDED;
 	}
 	if (progress->kept + rest == 0) {
-		forget_partial(connection);
+		free_partial(connection);
 		return CONNECTION_WAITING;
 	}
 	memmove(received + progress->kept, received + progress->at, rest);
-	connection->judged = progress->kept;
+	connection->validated = progress->kept;
 	if (keep_partial(connection, progress->kept + rest) == 0)
 		return CONNECTION_PARTIAL;
 	log_text(LOG_ERROR, "connection closed: out of memory");
@@ -328,7 +346,7 @@ connection_read(struct connection *connection)
 {
 	ssize_t size = receive(connection);
 	struct progress progress = {
-	    connection->judged, connection->judged, (size_t)size};
+	    connection->validated, connection->validated, (size_t)size};
 	enum record_status status;
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
@@ -339,7 +357,7 @@ connection_read(struct connection *connection)
 		status = take_record(connection, &progress);
 	while (status != RECORD_PARTIAL && status != RECORD_INVALID);
 	if (connection->guard.state == RECORD_ENDED)
-		return accept_whole(connection, &progress, status);
+		return accept_complete(connection, &progress, status);
 	if (status == RECORD_PARTIAL)
 		return keep_rest(connection, &progress);
 	if (connection->guard.problem)
@@ -348,7 +366,7 @@ connection_read(struct connection *connection)
 }
 
 static void
-forget_body(struct connection *connection)
+free_body(struct connection *connection)
 {
 	free(connection->body);
 	connection->body = NULL;
@@ -363,10 +381,9 @@ connection_respond(struct connection *connection, const char *head,
 
 	FCGX_PutStr(head, (int)head_length, out);
 	FCGX_PutStr(body, (int)body_length, out);
-	/* Writes what is left and END_REQUEST, all in one for a short answer.
-	 */
+	/* Writes the buffered output and END_REQUEST. */
 	FCGX_Finish_r(&connection->fcgi);
-	forget_body(connection);
+	free_body(connection);
 	if (connection->fcgi.ipcFd < 0) /* a write failed */
 		return -EPIPE;
 	return connection->close_after;
@@ -382,8 +399,8 @@ connection_stop_reading(struct connection *connection)
 void
 connection_close(struct connection *connection)
 {
-	forget_body(connection);
-	forget_partial(connection);
+	free_body(connection);
+	free_partial(connection);
 	if (connection->fd < 0)
 		return;
 	FCGX_Free(&connection->fcgi, 0);

@@ -10,64 +10,71 @@
 #include "fastcgi/record.h"
 
 enum connection_status {
-	CONNECTION_WAITING, /* nothing of a request has come */
-	CONNECTION_PARTIAL, /* a request has begun to come */
-	CONNECTION_REQUEST, /* a request is here, environment and body read */
-	CONNECTION_ENDED    /* by the peer, or by what it sent: to be closed */
+	CONNECTION_WAITING, /* no part of a request has arrived */
+	CONNECTION_PARTIAL, /* a part of a request has arrived */
+	CONNECTION_REQUEST, /* a request is complete and has been read */
+	CONNECTION_ENDED    /* closed by the web server, or invalid: close it */
 };
 
 /*
- * One FastCGI connection that nginx keeps, and the request on it. Whoever
- * opened it closes it; nothing else here does.
+ * One FastCGI connection from the web server, and the request on it. The caller
+ * of connection_open() owns it and closes it with connection_close(); no other
+ * function closes it.
  */
 struct connection {
 	FCGX_Request fcgi;
-	int fd; /* -1: closed */
-	bool close_after;
-	char *body; /* of the request at hand; owned, or NULL */
+	int fd;           /* -1: closed */
+	bool close_after; /* close it after the current response */
+	char *body;       /* of the current request; owned; NULL: none */
 	size_t body_length;
-	struct record_guard guard; /* of a request that has begun to come */
-	char *partial;             /* what has come of it; owned, or NULL */
+
+	/* A request of which a part has arrived. */
+	struct record_guard guard;
+	char *partial; /* the bytes received; owned; NULL: none */
 	size_t partial_length;
-	size_t judged; /* of that: its whole records */
+	size_t validated; /* the bytes of these that are whole, valid records */
 };
 
 /*
- * Once per process, before the first connection. connections_max: how many the
- * process serves at once, for who asks (FCGI_MAX_CONNS). Returns 0 or -errno.
+ * Initialise libfcgi; call it once per process, before the first connection.
+ * connections_max is the number of connections that the process serves at once,
+ * which a web server may ask for (FCGI_MAX_CONNS). Returns 0 or -ENOMEM.
  */
 int connection_init(unsigned connections_max);
 
 /*
- * Take over a connection that was accepted. Returns 0; -EPERM, the fd closed,
- * where the peer is another user and neither root nor of our group.
+ * Initialise a connection with an accepted descriptor, which it owns from here
+ * on. Returns 0. Returns -EPERM and closes the descriptor if the web server
+ * runs as another user, unless that is root or in our group.
  */
 int connection_open(struct connection *connection, int fd);
 
 /*
- * Look at what has come; never blocks. What is no part of a request is answered
- * (management.h). For CONNECTION_REQUEST the environment
- * is in connection->fcgi.envp and the body in connection->body until
+ * Read what has arrived; never blocks. Records that belong to no request are
+ * answered (management.h). If the result is CONNECTION_REQUEST, the environment
+ * is in connection->fcgi.envp and the body in connection->body, both until
  * connection_respond() or connection_close().
  */
 enum connection_status connection_read(struct connection *connection);
 
 /*
- * Hand over a response: the head (CGI headers and an empty line), then the
- * body. Returns 0 where the connection is kept for another request, 1 where it
- * is to be closed, or a negative errno where the peer did not take the response
- * (to be closed too).
+ * Send a response: the head (CGI headers and an empty line), then the body.
+ * Blocks for at most 5 s while the web server does not read. Returns 0 if the
+ * connection stays open for another request, 1 if the caller must close it, or
+ * -EPIPE if the response could not be sent (the caller must close it, too).
  */
 int connection_respond(struct connection *connection, const char *head,
     size_t head_length, const char *body, size_t body_length);
 
 /*
- * Refuse what the peer has not sent yet; what it has sent can still be read
- * and answered. Without this, closing could reset a request on its way.
+ * Stop receiving. Requests that have arrived can still be read and answered;
+ * the web server gets an error for later ones and sends them over a new
+ * connection. Call it before connection_close(), which would reset a request
+ * that arrives at that moment.
  */
 void connection_stop_reading(struct connection *connection);
 
-/* Close at once, whatever is under way. Safe to call twice. */
+/* Close the connection and free its request. Safe to call twice. */
 void connection_close(struct connection *connection);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Answers to the records that belong to no request here. libfcgi never sees
- * them: it answers each repeated name of a GET_VALUES into a buffer of 64
- * bytes.
+ * Answers to records that belong to no active request. libfcgi never sees these
+ * records: its answer to a GET_VALUES that repeats a name overflows a buffer of
+ * 64 bytes.
  */
 #include "fastcgi/management.h"
 
@@ -53,7 +53,10 @@ unknown_type(unsigned char *answer, unsigned char type)
 	return add_header(answer, RECORD_UNKNOWN_TYPE, 0, 8);
 }
 
-/* Take a name's or a value's length; SIZE_MAX where it is not all there. */
+/*
+ * Read the length of a name or a value, and advance *at. Returns SIZE_MAX if it
+ * is incomplete.
+ */
 static size_t
 read_length(const unsigned char *bytes, size_t size, size_t *at)
 {
@@ -72,7 +75,7 @@ read_length(const unsigned char *bytes, size_t size, size_t *at)
 	       (size_t)p[2] << 8 | p[3];
 }
 
-/* Note which values are asked for. Returns 0, or -1 for lengths that lie. */
+/* Find the names that are asked for. Returns 0, or -1 for invalid lengths. */
 static int
 read_names(const unsigned char *bytes, size_t size, int asked[VALUE_COUNT])
 {
@@ -93,7 +96,7 @@ read_names(const unsigned char *bytes, size_t size, int asked[VALUE_COUNT])
 	return 0;
 }
 
-/* Each value once, however often it is asked for: so the answer is bounded. */
+/* Answer each value once, even if its name is repeated, to bound the answer. */
 static size_t
 get_values(
     unsigned char *answer, const unsigned char *record, unsigned connections)

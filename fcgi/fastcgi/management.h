@@ -6,18 +6,18 @@
 enum { MANAGEMENT_ANSWER_MAX = 96 };
 
 /*
- * Answer a whole record that record_validate() calls RECORD_ANSWER or
- * RECORD_ABORT:
+ * Write the answer to a complete record for which record_validate() returned
+ * RECORD_ANSWER or RECORD_ABORT:
  *
- * - GET_VALUES: those of FCGI_MAX_CONNS, FCGI_MAX_REQS (both connections_max)
- *   and FCGI_MPXS_CONNS (0) that it asks for
- * - another management record: UNKNOWN_TYPE
+ * - GET_VALUES: the requested values of FCGI_MAX_CONNS, FCGI_MAX_REQS (both
+ *   connections_max) and FCGI_MPXS_CONNS (0)
+ * - any other management record: UNKNOWN_TYPE
  * - BEGIN_REQUEST: END_REQUEST with UNKNOWN_ROLE or, for a responder,
  *   CANT_MPX_CONN
  * - ABORT_REQUEST: END_REQUEST with REQUEST_COMPLETE
  *
- * Writes at most MANAGEMENT_ANSWER_MAX bytes. Returns how many, or 0 where the
- * names in a GET_VALUES lie about their lengths. FastCGI specification 1.0,
+ * Writes at most MANAGEMENT_ANSWER_MAX bytes. Returns their number, or 0 if a
+ * GET_VALUES has an invalid length. FastCGI specification 1.0,
  * sections 4 and 5.5:
  * https://fastcgi-archives.github.io/FastCGI_Specification.html
  */

@@ -1,8 +1,8 @@
 /*
- * The guard in front of libfcgi. Only the records of a whole and sound request
- * reach it, so that it never blocks on a peer that stops halfway, never sees a
- * management record (its answer to GET_VALUES overflows a buffer), and never a
- * length that lies. What breaks the protocol ends the connection.
+ * The guard in front of libfcgi. Only the records of a complete, valid request
+ * reach libfcgi. It therefore never blocks on an incomplete request, and never
+ * sees an invalid length or a management record (its answer to GET_VALUES
+ * overflows a buffer). A protocol violation closes the connection.
  */
 #include "fastcgi/record.h"
 
@@ -21,7 +21,8 @@ invalid(struct record_guard *guard, const char *problem)
 	return RECORD_INVALID;
 }
 
-/* A name's or a value's length: one byte, or four with the top bit set. */
+/* The length of a name or a value has one byte, or four if the top bit is set.
+ */
 static size_t
 size_of_length(unsigned char first)
 {
@@ -37,9 +38,12 @@ read_length(const unsigned char *bytes)
 	       (size_t)bytes[2] << 8 | bytes[3];
 }
 
-/* One byte more of the two lengths that a pair begins with. */
+/*
+ * Read one byte of the two lengths at the start of a name-value pair. Returns
+ * NULL or a protocol violation.
+ */
 static const char *
-take_length_byte(struct record_guard *guard, unsigned char byte)
+read_length_byte(struct record_guard *guard, unsigned char byte)
 {
 	const unsigned char *lengths = guard->lengths;
 	size_t first;
@@ -54,15 +58,18 @@ take_length_byte(struct record_guard *guard, unsigned char byte)
 	name = read_length(lengths);
 	guard->pair_left = name + read_length(lengths + first);
 	if (name == 0)
-		return "a parameter without a name";
+		return "a parameter has no name";
 	if (guard->pair_left > RECORD_REQUEST_MAX)
-		return "a parameter over the limit of 128 KiB";
+		return "a parameter exceeds 128 KiB";
 	return NULL;
 }
 
-/* The content of one PARAMS record. A pair may go on in the next one. */
+/*
+ * Read the content of a PARAMS record. A pair may continue in the next record.
+ * Returns NULL or a protocol violation.
+ */
 static const char *
-take_params(struct record_guard *guard, const unsigned char *bytes, size_t size)
+read_params(struct record_guard *guard, const unsigned char *bytes, size_t size)
 {
 	const char *problem = NULL;
 
@@ -70,7 +77,7 @@ take_params(struct record_guard *guard, const unsigned char *bytes, size_t size)
 		size_t rest = size - at;
 
 		if (guard->pair_left == 0) {
-			problem = take_length_byte(guard, bytes[at++]);
+			problem = read_length_byte(guard, bytes[at++]);
 		} else if (guard->pair_left < rest) {
 			at += guard->pair_left;
 			guard->pair_left = 0;
@@ -99,7 +106,7 @@ validate_begin(
 	return RECORD_PART;
 }
 
-/* A record of the active request. */
+/* Validate a record of the active request. */
 static enum record_status
 validate_part(struct record_guard *guard, const unsigned char *record)
 {
@@ -118,12 +125,12 @@ validate_part(struct record_guard *guard, const unsigned char *record)
 	}
 	if (guard->state != RECORD_IN_PARAMS || record[1] != RECORD_PARAMS)
 		return invalid(guard, "a record is out of order");
-	problem = take_params(guard, record + RECORD_HEADER_SIZE, size);
+	problem = read_params(guard, record + RECORD_HEADER_SIZE, size);
 	if (problem)
 		return invalid(guard, problem);
 	if (size == 0) {
 		if (guard->pair_left > 0 || guard->lengths_count > 0)
-			return invalid(guard, "PARAMS ends in a parameter");
+			return invalid(guard, "PARAMS ends inside a parameter");
 		guard->state = RECORD_IN_STDIN;
 	}
 	return RECORD_PART;
@@ -138,7 +145,7 @@ record_validate(struct record_guard *guard, const unsigned char *bytes,
 	if (size < RECORD_HEADER_SIZE)
 		return RECORD_PARTIAL;
 	if (bytes[0] != VERSION)
-		return invalid(guard, "no record of FastCGI 1");
+		return invalid(guard, "this is not FastCGI version 1");
 	id = record_read_16(bytes + 2);
 	if (id == 0 && bytes[1] <= RECORD_DATA)
 		return invalid(guard, "a record of a request has the id 0");

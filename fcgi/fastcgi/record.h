@@ -5,7 +5,8 @@
 #include <stddef.h>
 
 enum {
-	/* The largest request, headers included; nginx allows less (nginx/). */
+	/* Bytes of the largest request with all record headers. nginx's limits
+	 * are lower (nginx/nginx.conf.template). */
 	RECORD_REQUEST_MAX = 128 << 10,
 	RECORD_HEADER_SIZE = 8,
 };
@@ -27,46 +28,47 @@ enum { RECORD_RESPONDER = 1 }; /* a role */
 enum { RECORD_KEEP_CONN = 1 }; /* a flag */
 
 enum record_status {
-	RECORD_PARTIAL,  /* the record has not come whole */
-	RECORD_PART,     /* the next record of the request */
-	RECORD_COMPLETE, /* its last one */
-	RECORD_ANSWER,   /* of no request here: for management_answer() */
-	RECORD_ABORT,    /* the request ends unanswered: for the same */
-	RECORD_IGNORE,   /* of a request that is not active */
-	RECORD_INVALID   /* breaks the protocol; guard->problem says how */
+	RECORD_PARTIAL,  /* the record is incomplete */
+	RECORD_PART,     /* the next record of the active request */
+	RECORD_COMPLETE, /* the last record of the active request */
+	RECORD_ANSWER,   /* of no active request: call management_answer() */
+	RECORD_ABORT,    /* aborts the active request: call it as well */
+	RECORD_IGNORE,   /* of a request that is not active: ignore it */
+	RECORD_INVALID   /* a protocol violation; see guard->problem */
 };
 
 enum record_state {
 	RECORD_IDLE, /* no request is active */
 	RECORD_IN_PARAMS,
 	RECORD_IN_STDIN,
-	RECORD_ENDED /* all of the request is here */
+	RECORD_ENDED /* the request is complete */
 };
 
-/* What came of the request on a connection. All zeros: nothing. */
+/* The request that is arriving on a connection. All zeros: none. */
 struct record_guard {
 	enum record_state state;
-	unsigned id;         /* of the request, unless RECORD_IDLE */
+	unsigned id;         /* of the request; unset if RECORD_IDLE */
 	const char *problem; /* constant text; set by RECORD_INVALID */
 
-	/* the name-value pair that a PARAMS record ended in */
+	/* The name-value pair that continues in the next PARAMS record. */
 	unsigned char lengths[8];
 	size_t lengths_count;
-	size_t pair_left;
+	size_t pair_left; /* bytes of it that have not arrived */
 };
 
 /*
- * Judge the record at the start of these bytes, which follows what was judged
- * before: a request is BEGIN_REQUEST, the PARAMS records and an empty one, the
- * STDIN records and an empty one, all of one id. Unless it is RECORD_PARTIAL or
- * RECORD_INVALID, *length is the record's size without its padding, and *next
- * where the record behind it begins. FastCGI specification 1.0, sections 3 and
- * 5: https://fastcgi-archives.github.io/FastCGI_Specification.html
+ * Validate the record at the start of these bytes, which follows the records
+ * that this guard has validated before. A request is BEGIN_REQUEST, PARAMS
+ * records and an empty one, STDIN records and an empty one, all with one id.
+ * Unless the result is RECORD_PARTIAL or RECORD_INVALID, *length is the size of
+ * the record without padding, and *next is the offset of the next record.
+ * FastCGI specification 1.0, sections 3 and 5:
+ * https://fastcgi-archives.github.io/FastCGI_Specification.html
  */
 enum record_status record_validate(struct record_guard *guard,
     const unsigned char *bytes, size_t size, size_t *length, size_t *next);
 
-/* A number of two bytes, as records have it. */
+/* Read a 16-bit number, most significant byte first. */
 unsigned record_read_16(const unsigned char *bytes);
 
 #endif

@@ -13,16 +13,17 @@
 #include "fastcgi/connection.h"
 #include "records.h"
 
-/* --- a peer of our choice --------------------------------------------------
+/* --- a web server of our choice
+ * --------------------------------------------------
  */
 
-static struct ucred *peer_credentials;
+static struct ucred *server_credentials;
 
 int
 getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 {
-	if (peer_credentials && level == SOL_SOCKET && name == SO_PEERCRED) {
-		memcpy(value, peer_credentials, sizeof(*peer_credentials));
+	if (server_credentials && level == SOL_SOCKET && name == SO_PEERCRED) {
+		memcpy(value, server_credentials, sizeof(*server_credentials));
 		return 0;
 	}
 	return (int)syscall(SYS_getsockopt, fd, level, name, value, size);
@@ -37,7 +38,7 @@ set_up(void **state)
 	int ends[2];
 
 	(void)state;
-	peer_credentials = NULL;
+	server_credentials = NULL;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return -1;
 	nginx = ends[0];
@@ -213,7 +214,7 @@ what_a_request_did_not_send_is_not_the_one_befores(void **state)
 }
 
 static void
-a_peer_that_does_not_keep_the_connection_has_it_closed(void **state)
+a_web_server_that_does_not_keep_the_connection_has_it_closed(void **state)
 {
 	struct records records = {0};
 
@@ -226,7 +227,7 @@ a_peer_that_does_not_keep_the_connection_has_it_closed(void **state)
 }
 
 static void
-a_peer_that_leaves_ends_it(void **state)
+a_web_server_that_leaves_ends_it(void **state)
 {
 	(void)state;
 	shutdown(nginx, SHUT_RDWR);
@@ -238,7 +239,7 @@ a_peer_that_leaves_ends_it(void **state)
 }
 
 static void
-a_peer_that_leaves_after_a_request_ends_it(void **state)
+a_web_server_that_leaves_after_a_request_ends_it(void **state)
 {
 	(void)state;
 	exchange("/health");
@@ -247,7 +248,8 @@ a_peer_that_leaves_after_a_request_ends_it(void **state)
 }
 
 static void
-a_peer_that_leaves_before_its_answer_is_an_error_and_no_signal(void **state)
+a_web_server_that_leaves_before_its_answer_is_an_error_and_no_signal(
+    void **state)
 {
 	static char body[1 << 20];
 
@@ -268,7 +270,7 @@ do_nothing(int signal)
 
 /* A signal does not make the time-out begin again. */
 static void
-a_peer_that_does_not_read_is_given_up_through_all_signals(void **state)
+a_web_server_that_does_not_read_is_given_up_through_all_signals(void **state)
 {
 	static char body[1 << 22];
 	const struct itimerval often = {{0, 50000}, {0, 50000}};
@@ -370,20 +372,18 @@ garbage_is_closed_and_the_log_says_why(void **state)
 	struct records records = {0};
 
 	(void)state;
-	assert_closed_for("connection closed: no record of FastCGI 1",
+	assert_closed_for("connection closed: this is not FastCGI version 1",
 	    "GET / HTTP/1.1\r\n\r\n", 18);
-	assert_closed_for("connection closed: no record of FastCGI 1",
+	assert_closed_for("connection closed: this is not FastCGI version 1",
 	    "\0\0\0\0\0\0\0\0\0", 9);
 	records_add(&values, 9, "\2\0a", 3);
-	assert_closed_for(
-	    "connection closed: GET_VALUES has a length that lies",
+	assert_closed_for("connection closed: GET_VALUES has an invalid length",
 	    values.bytes, values.size);
 	/* a pair that says it is longer than a request */
 	records_begin(&records, RECORDS_RESPONDER, 1);
 	records_add(
 	    &records, RECORDS_PARAMS, "\377\377\377\377\377\377\377\377x", 9);
-	assert_closed_for(
-	    "connection closed: a parameter over the limit of 128 KiB",
+	assert_closed_for("connection closed: a parameter exceeds 128 KiB",
 	    records.bytes, records.size);
 }
 
@@ -512,7 +512,7 @@ an_aborted_request_is_ended_and_the_connection_kept_if_it_is_to_be(void **state)
 }
 
 static void
-a_peer_that_takes_no_answers_is_closed_and_holds_up_nobody(void **state)
+a_web_server_that_takes_no_answers_is_closed_and_holds_up_nobody(void **state)
 {
 	struct records records = {0};
 	enum connection_status status = CONNECTION_WAITING;
@@ -528,7 +528,7 @@ a_peer_that_takes_no_answers_is_closed_and_holds_up_nobody(void **state)
 		send_bytes(records.bytes, records.size);
 		status = connection_read(&connection);
 	}
-	assert_says(support_said(), "the peer does not take an answer");
+	assert_says(support_said(), "the web server does not read an answer");
 	assert_int_equal(status, CONNECTION_ENDED);
 }
 
@@ -627,13 +627,13 @@ a_request_that_never_ends_is_closed_at_the_limit(void **state)
 	send_bytes(records.bytes, records.size);
 	support_capture();
 	assert_status(CONNECTION_ENDED);
-	assert_says(support_said(), "a request over the limit of 128 KiB");
+	assert_says(support_said(), "a request exceeds 128 KiB");
 }
 
 static void
 another_user_is_refused(void **state)
 {
-	struct ucred peer = {
+	struct ucred server = {
 	    .pid = 4711, .uid = geteuid() + 12345, .gid = getegid() + 12345};
 	struct connection other;
 	int ends[2];
@@ -641,10 +641,10 @@ another_user_is_refused(void **state)
 	(void)state;
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	peer_credentials = &peer;
+	server_credentials = &server;
 	support_capture();
 	assert_int_equal(connection_open(&other, ends[1]), -EPERM);
-	assert_says(support_said(), "the peer is another user");
+	assert_says(support_said(), "the web server is another user");
 	assert_int_equal(recv(ends[0], &(char){0}, 1, 0), 0); /* closed */
 	close(ends[0]);
 }
@@ -652,19 +652,19 @@ another_user_is_refused(void **state)
 static void
 root_the_same_user_and_the_same_group_are_let_in(void **state)
 {
-	struct ucred peers[] = {{1, 0, getegid() + 12345},
+	struct ucred servers[] = {{1, 0, getegid() + 12345},
 	    {1, geteuid(), getegid() + 12345},
 	    {1, geteuid() + 12345, getegid()}};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT(peers); i++) {
+	for (size_t i = 0; i < COUNT(servers); i++) {
 		struct connection other;
 		int ends[2];
 
 		assert_int_equal(
 		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends),
 		    0);
-		peer_credentials = &peers[i];
+		server_credentials = &servers[i];
 		assert_int_equal(connection_open(&other, ends[1]), 0);
 		connection_close(&other);
 		close(ends[0]);
@@ -799,12 +799,13 @@ main(void)
 	    TEST(a_request_is_read_and_its_answer_is_sound),
 	    TEST(a_connection_is_kept_for_request_after_request),
 	    TEST(what_a_request_did_not_send_is_not_the_one_befores),
-	    TEST(a_peer_that_does_not_keep_the_connection_has_it_closed),
-	    TEST(a_peer_that_leaves_ends_it),
-	    TEST(a_peer_that_leaves_after_a_request_ends_it),
+	    TEST(a_web_server_that_does_not_keep_the_connection_has_it_closed),
+	    TEST(a_web_server_that_leaves_ends_it),
+	    TEST(a_web_server_that_leaves_after_a_request_ends_it),
 	    TEST(
-		a_peer_that_leaves_before_its_answer_is_an_error_and_no_signal),
-	    TEST(a_peer_that_does_not_read_is_given_up_through_all_signals),
+		a_web_server_that_leaves_before_its_answer_is_an_error_and_no_signal),
+	    TEST(
+		a_web_server_that_does_not_read_is_given_up_through_all_signals),
 	    TEST(closing_leaks_no_descriptor),
 	    TEST(
 		a_request_that_comes_byte_by_byte_is_partial_until_it_is_whole),
@@ -817,7 +818,8 @@ main(void)
 		a_second_request_meanwhile_is_refused_and_the_first_one_answered),
 	    TEST(
 		an_aborted_request_is_ended_and_the_connection_kept_if_it_is_to_be),
-	    TEST(a_peer_that_takes_no_answers_is_closed_and_holds_up_nobody),
+	    TEST(
+		a_web_server_that_takes_no_answers_is_closed_and_holds_up_nobody),
 	    TEST(a_parameter_over_several_records_is_read_whole),
 	    TEST(padding_anywhere_is_no_content),
 	    TEST(

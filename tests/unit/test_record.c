@@ -359,7 +359,7 @@ another_version_is_refused_in_every_record(void **state)
 		    at + 8 + (size_t)(record[4] << 8 | record[5]) + record[6];
 
 		records.bytes[at] = 2;
-		assert_invalid(&records, "no record of FastCGI 1");
+		assert_invalid(&records, "this is not FastCGI version 1");
 		records.bytes[at] = 1;
 		at = next;
 	}
@@ -434,16 +434,16 @@ long_lengths_are_read_as_four_bytes(void **state)
 		records.bytes[16 + 8 + 4] =
 		    (unsigned char)(pairs.bytes[4] + by);
 		records_add(&records, RECORDS_PARAMS, NULL, 0);
-		assert_invalid(&records, "PARAMS ends in a parameter");
+		assert_invalid(&records, "PARAMS ends inside a parameter");
 	}
 }
 
 static void
 lengths_that_lie_are_refused(void **state)
 {
-	const char *cut = "PARAMS ends in a parameter";
-	const char *nameless = "a parameter without a name";
-	const char *large = "a parameter over the limit of 128 KiB";
+	const char *cut = "PARAMS ends inside a parameter";
+	const char *nameless = "a parameter has no name";
+	const char *large = "a parameter exceeds 128 KiB";
 	const struct {
 		const char *bytes;
 		size_t size;
