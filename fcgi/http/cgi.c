@@ -1,6 +1,7 @@
 /*
- * Between a CGI environment (RFC 3875, as FastCGI has it too) and what handlers
- * see. The table names every variable that is read; nginx sends no other.
+ * Converts a CGI environment (RFC 3875; FastCGI uses the same) to a request,
+ * and a response to the head of a CGI response. The table lists every variable
+ * that is read. nginx sends only these (nginx/nginx.conf.template).
  */
 #include "http/cgi.h"
 
@@ -43,20 +44,21 @@ static const struct {
 #undef VARIABLE
 };
 
-/* Decimal digits, at most so many; *text passes them. Returns their count. */
+/* Read at most this many digits and advance *text. Returns their number. */
 static int
-parse_digits(const char **text, int most, int64_t *number)
+parse_digits(const char **text, int count_max, int64_t *number)
 {
 	int count = 0;
 
-	for (; **text >= '0' && **text <= '9' && count < most; ++*text, count++)
+	for (; **text >= '0' && **text <= '9' && count < count_max;
+	     ++*text, count++)
 		*number = *number * 10 + (**text - '0');
 	return count;
 }
 
 /*
- * nginx's $msec, seconds (ten digits, to the year 2286) with three decimals, in
- * ns; 0 for anything else, and for what no int64_t holds.
+ * Convert nginx's $msec to nanoseconds: seconds (ten digits until the year
+ * 2286) with three decimals. Returns 0 for any other text and on overflow.
  */
 static int64_t
 parse_msec(const char *text)
@@ -106,9 +108,8 @@ cgi_parse(char *const *environment, struct request *request)
 	};
 }
 
-/* Where the head is written to; at passes end when it does not fit. */
 struct writer {
-	char *at;
+	char *at; /* end: the head did not fit */
 	char *end;
 };
 
@@ -142,8 +143,8 @@ put_number(struct writer *writer, size_t number)
 }
 
 /*
- * By hand, since printf() would be a fifth of all that a request costs here.
- * Returns the length, or 0 where the head is too large.
+ * Format the head without printf(), which would take a fifth of a request's CPU
+ * time. Returns the length, or 0 if the head is too large.
  */
 static size_t
 format(const struct response *response, char head[CGI_HEAD_SIZE])
@@ -152,7 +153,7 @@ format(const struct response *response, char head[CGI_HEAD_SIZE])
 
 	if (response->too_long[0])
 		return 0;
-	if (response->status != 200) { /* what none says, RFC 3875, 6.3.3 */
+	if (response->status != 200) { /* the default: RFC 3875, 6.3.3 */
 		put_text(&writer, "Status: ");
 		put_number(&writer, (size_t)response->status);
 		put_text(&writer, " ");

@@ -7,18 +7,19 @@
 #include "http/response.h"
 
 /*
- * Fill in a request from a CGI environment ("NAME=value" strings, ended by
- * NULL). Strings are not copied. Body and service are the caller's to set.
+ * Fill in a request from a CGI environment: "NAME=value" strings, terminated by
+ * NULL. The request points to these strings and does not copy them. The caller
+ * sets body, body_length and service.
  */
 void cgi_parse(char *const *environment, struct request *request);
 
 enum { CGI_HEAD_SIZE = RESPONSE_HEAD_MAX + 1 };
 
 /*
- * Write the head of a CGI response (RFC 3875, section 6), NUL-terminated:
- * Status, unless it is 200, headers and the empty line. A response with a
- * larger head than RESPONSE_HEAD_MAX becomes a 500 that says so, and the log
- * names the endpoint. Returns the head's length.
+ * Write the head of a CGI response (RFC 3875, section 6), NUL-terminated: the
+ * Status header unless it is 200, all other headers and the empty line. If the
+ * head exceeds RESPONSE_HEAD_MAX, the response is replaced by a 500 that says
+ * so, and the log names the endpoint. Returns the length of the head.
  */
 size_t cgi_format_head(
     struct response *response, int endpoint, char head[CGI_HEAD_SIZE]);

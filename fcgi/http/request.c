@@ -1,5 +1,5 @@
 /*
- * What a handler may ask of a request: its method, its query, what it accepts.
+ * Methods, query parameters and the Accept header of a request.
  */
 #include "http/request.h"
 
@@ -46,7 +46,7 @@ hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decode length bytes of a query component; "+" is a space there. */
+/* Decode length bytes of a query component, in which "+" is a space. */
 static int
 decode(const char *text, size_t length, char *value, size_t size)
 {

@@ -1,5 +1,5 @@
 /*
- * What a handler may say: JSON, bytes, an error, and when.
+ * Responses: JSON, memory, errors, headers and delays.
  */
 #include "http/response.h"
 
@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 
+/* nginx has its own table for its own errors (nginx/nginx.conf.template). */
 static const struct {
 	int status;
 	const char *reason;
@@ -107,7 +108,7 @@ response_text(struct response *response, int status, const char *json)
 	response->body_length = strlen(json);
 }
 
-/* How many bytes the UTF-8 sequence here has (RFC 3629); 0 where it is none. */
+/* The length of the UTF-8 sequence at p (RFC 3629), or 0 if it is invalid. */
 static size_t
 measure_utf8(const unsigned char *p)
 {
@@ -123,9 +124,12 @@ measure_utf8(const unsigned char *p)
 	return length;
 }
 
-/* JSON is UTF-8, a path or a query may be any bytes: put '?' for the others. */
+/*
+ * Replace invalid bytes by '?': JSON must be UTF-8, but a path or a query that
+ * it quotes can contain any bytes.
+ */
 static void
-mend_utf8(char *text)
+repair_utf8(char *text)
 {
 	size_t length;
 
@@ -147,7 +151,7 @@ response_json(struct response *response, int status, struct json_object *object)
 
 	release_body(response);
 	if (text)
-		mend_utf8((char *)(uintptr_t)text); /* json-c's own copy */
+		repair_utf8((char *)(uintptr_t)text); /* json-c's buffer */
 	response->status = status;
 	response->content_type = "application/json";
 	response->body = text ? text : "";
@@ -186,7 +190,7 @@ response_problem(struct response *response, int status, const char *detail, ...)
 	response->content_type = "application/problem+json";
 }
 
-/* A line's end in a value would begin another header. */
+/* A line break in a value would start another header. */
 static bool
 has_control(const char *text)
 {
@@ -196,7 +200,10 @@ has_control(const char *text)
 	return false;
 }
 
-/* Room for this many bytes more. Returns where, or NULL over the limit. */
+/*
+ * Reserve space for this many more bytes of headers. Returns its address, or
+ * NULL over the limit or without memory.
+ */
 static char *
 reserve(struct response *response, size_t more)
 {
@@ -224,7 +231,8 @@ response_header(struct response *response, const char *name, const char *value)
 	char *at;
 
 	if (has_control(name) || has_control(value)) {
-		LOG(LOG_ERROR, "header left out: it has a control character",
+		LOG(LOG_ERROR,
+		    "header omitted: it contains a control character",
 		    LOG_STRING("header", name));
 		return;
 	}
@@ -246,7 +254,7 @@ response_header(struct response *response, const char *name, const char *value)
 void
 response_delay(struct response *response, double seconds)
 {
-	if (!(seconds > 0)) /* NaN, too */
+	if (!(seconds > 0)) /* also NaN */
 		seconds = 0;
 	if (seconds > RESPONSE_DELAY_SECONDS_MAX)
 		seconds = RESPONSE_DELAY_SECONDS_MAX;

@@ -1,7 +1,7 @@
 /*
- * From a path to its handler: a hash table over the literal part of each
- * route's path, made at start out of routes.def. What no handler needs to know
- * of HTTP (404, 405, OPTIONS) is answered here.
+ * Finds the handler for a path in a hash table, whose keys are the literal
+ * parts of the paths in routes.def. Also answers 404, 405 and OPTIONS, so that
+ * handlers do not have to.
  */
 #include "http/router.h"
 
@@ -26,11 +26,11 @@ const struct route router_routes[] = {
 #undef ROUTE
 };
 
-/* At most half full, so that a look-up ends after a step or two. */
+/* At most a quarter full, so that a lookup takes one or two steps. */
 enum { TABLE_SIZE = 4 * ENDPOINT_COUNT + 1 };
 
 static struct {
-	const char *literal; /* the path up to its {word} */
+	const char *literal; /* the path up to its {word}; NULL: free */
 	size_t length;
 	bool has_parameter;
 	int endpoint;
@@ -51,7 +51,7 @@ place_of(const char *literal, size_t length)
 }
 
 void
-router_open(bool exercise)
+router_open(bool fault_injection)
 {
 	memset(table, 0, sizeof(table));
 	for (int i = 0; i < ENDPOINT_OTHER; i++) {
@@ -59,7 +59,7 @@ router_open(bool exercise)
 		size_t length = strcspn(route->path, "{");
 		size_t at = place_of(route->path, length);
 
-		if ((route->flags & ROUTE_FAULT_INJECTION) && !exercise)
+		if ((route->flags & ROUTE_FAULT_INJECTION) && !fault_injection)
 			continue;
 		while (table[at].literal)
 			at = (at + 1) % TABLE_SIZE;
@@ -122,7 +122,7 @@ router_dispatch(struct request *request, struct response *response)
 		    response, 404, "There is nothing at %s.", request->path);
 	} else if (!(route->methods & 1u << request->method)) {
 		response_problem(response, 405,
-		    "%s does not take this method; see Allow.", route->path);
+		    "%s does not allow this method; see Allow.", route->path);
 		allow(response, route->methods);
 	} else if (request->method == METHOD_OPTIONS) {
 		response_text(response, 204, "");
@@ -130,7 +130,7 @@ router_dispatch(struct request *request, struct response *response)
 	} else if ((route->flags & ROUTE_FAULT_INJECTION) &&
 		   request_is_cross_site(request)) {
 		response_problem(response, 403,
-		    "%s does not take requests of another website's pages.",
+		    "%s does not accept requests from another website's pages.",
 		    route->path);
 	} else {
 		route->handler(request, response);

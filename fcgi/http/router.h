@@ -4,7 +4,7 @@
 #include "http/request.h"
 #include "http/response.h"
 
-/* One number for each line of routes.def, in its order, then "other". */
+/* One endpoint for each line of routes.def, in this order, then "other". */
 enum endpoint {
 #define ROUTE(name, path, methods, flags) ENDPOINT_##name,
 #include "app/routes.def"
@@ -13,7 +13,7 @@ enum endpoint {
 	ENDPOINT_COUNT
 };
 
-/* A request that is not to be counted, such as a scrape. */
+/* In place of an endpoint: do not count this request, such as a scrape. */
 enum { ENDPOINT_UNCOUNTED = -1 };
 
 enum {
@@ -30,34 +30,35 @@ struct route {
 	void (*handler)(const struct request *, struct response *);
 };
 
-/* The handlers, one a line of routes.def, each in endpoints/NAME.c. */
+/* The handlers, one for each line of routes.def, in app/endpoints/NAME.c. */
 #define ROUTE(name, path, methods, flags)                                      \
 	void endpoint_##name(const struct request *, struct response *);
 #include "app/routes.def"
 #undef ROUTE
 
-/* The table itself, ENDPOINT_OTHER entries. */
+/* The routes; ENDPOINT_OTHER is their number. */
 extern const struct route router_routes[];
 
-/* The endpoint's name as in the metrics, "other" for ENDPOINT_OTHER. */
+/* The name of an endpoint in the metrics, "other" for ENDPOINT_OTHER. */
 const char *router_endpoint_name(int endpoint);
 
 /*
- * Build the look-up table; call it once, before the first request. exercise
- * false leaves the FAULT_INJECTION routes out.
+ * Build the lookup table. Call it before the first request. Without
+ * fault_injection the FAULT_INJECTION routes do not exist.
  */
-void router_open(bool exercise);
+void router_open(bool fault_injection);
 
 /*
- * Find the route for a path in a time that does not depend on how many there
- * are. Returns its endpoint, with *parameter pointing into path behind the
- * prefix where the route has a {word}; ENDPOINT_OTHER for no route.
+ * Find the route for a path in constant time. Returns its endpoint, or
+ * ENDPOINT_OTHER. *parameter points to the part of path that stands for the
+ * route's {word}, or to "".
  */
 int router_find(const char *path, const char **parameter);
 
 /*
- * Answer a request: call the route's handler, or answer 404, 405 or OPTIONS.
- * Returns the endpoint to count it under.
+ * Answer a request: call the route's handler, or answer 404, 405, OPTIONS, or
+ * 403 for a fault injection that another website's page requests. Returns the
+ * endpoint under which to count the request.
  */
 int router_dispatch(struct request *request, struct response *response);
 
