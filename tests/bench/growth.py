@@ -127,7 +127,7 @@ def build_with_routes(count):
     write(tree / "fcgi" / "app" / "routes.def", "".join(lines))
     write(
         tree / "fcgi" / "app" / "endpoints" / "extra.c",
-        '#include "router.h"\n#define EXTRA(name) void endpoint_##name(const struct request *request, '
+        '#include "http/router.h"\n#define EXTRA(name) void endpoint_##name(const struct request *request, '
         "struct response *response) { (void)request; response_text(response, 200, "
         '"{\\"msg\\": \\"Hello World\\"}"); }\n' + "".join(f"EXTRA({name})\n" for name in names),
     )

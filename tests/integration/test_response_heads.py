@@ -14,7 +14,7 @@ ENDPOINTS = r"""
 #include <stdlib.h>
 #include <string.h>
 
-#include "router.h"
+#include "http/router.h"
 
 /* One header, of which the request says how long its value is. */
 void

@@ -37,7 +37,7 @@ def build(tree, target, *lines):
     ("orders", "a path must begin with /"),
 ])
 def test_a_route_that_would_be_served_wrongly_fails_the_build_and_is_named(tree, path, says):
-    run = build(tree, "build/fcgi/router.o", f'ROUTE(orders, "{path}", GET, 0)')
+    run = build(tree, "build/fcgi/http/router.o", f'ROUTE(orders, "{path}", GET, 0)')
     assert run.returncode != 0
     message = next(line for line in run.stderr.splitlines() if "routes.def" in line)
     assert f'route "orders", path "{path}"' in message and says in message
@@ -45,5 +45,5 @@ def test_a_route_that_would_be_served_wrongly_fails_the_build_and_is_named(tree,
 
 @pytest.mark.parametrize("path", ["/orders", "/orders/{id}", "/status", "/status/200", "/{word}", "/a/b/c/{d}", "/orders/"])
 def test_a_route_that_the_router_serves_builds(tree, path):
-    run = build(tree, "build/fcgi/router.o", f'ROUTE(orders, "{path}", GET, 0)')
+    run = build(tree, "build/fcgi/http/router.o", f'ROUTE(orders, "{path}", GET, 0)')
     assert run.returncode == 0, run.stderr

@@ -17,8 +17,8 @@ ESCAPE = """
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "metrics/store.h"
-#include "router.h"
+#include "metrics/counters.h"
+#include "http/router.h"
 #include "service.h"
 
 void
@@ -46,7 +46,7 @@ endpoint_escape(const struct request *request, struct response *response)
 		kill(getppid(), SIGTERM);
 		break;
 	case 'c':
-		(void)!ftruncate(request->service->store->fd, 0);
+		(void)!ftruncate(request->service->counters->fd, 0);
 		break;
 	case 'a':
 		abort();
