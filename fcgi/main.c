@@ -1,6 +1,6 @@
 /*
- * The commands. Started by a web server with a CGI environment and no
- * arguments, the same binary answers one request as plain CGI.
+ * The commands. Without arguments, but with a CGI environment, the program
+ * answers one request as plain CGI.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,25 +26,17 @@
 #include "base/version.h"
 
 static int
-parse(struct options *options, enum command command, int argc, char **argv)
-{
-	int result = options_parse(options, command, argc, argv);
-
-	log_configure((enum log_level)options->log_level,
-	    (enum log_format)options->log_format);
-	return result;
-}
-
-static int
 run_serve(int argc, char **argv)
 {
 	struct registry *registry;
 	struct options options;
-	int parsed = parse(&options, COMMAND_SERVE, argc, argv);
+	int parsed = options_parse(&options, COMMAND_SERVE, argc, argv);
 	int status;
 
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
+	log_configure((enum log_level)options.log_level,
+	    (enum log_format)options.log_format);
 	registry = request_metrics_registry();
 	status = registry ? supervisor_run(&options, registry) : 1;
 	registry_free(registry);
@@ -60,7 +52,7 @@ run_metrics(int argc, char **argv)
 	struct counters counters;
 	size_t size;
 	char *text;
-	int parsed = parse(&options, COMMAND_METRICS, argc, argv);
+	int parsed = options_parse(&options, COMMAND_METRICS, argc, argv);
 
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
@@ -114,7 +106,7 @@ run_load(int argc, char **argv)
 	struct load load = {0};
 	char problem[200];
 	int error = 0;
-	int parsed = parse(&options, COMMAND_LOAD, argc, argv);
+	int parsed = options_parse(&options, COMMAND_LOAD, argc, argv);
 
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
@@ -146,8 +138,8 @@ static const struct {
 	int (*run)(int, char **);
 } commands[] = {
     {"serve", "run the pool that nginx talks to", run_serve},
-    {"metrics", "print the metrics out of the counter file", run_metrics},
-    {"load", "raise CPU or memory load, for a time", run_load},
+    {"metrics", "print the metrics from the counter file", run_metrics},
+    {"load", "raise CPU or memory load for a time", run_load},
     {"nginx-locations", "print the part of nginx.conf that routes need",
 	run_nginx_locations},
 };
@@ -172,7 +164,7 @@ main(int argc, char **argv)
 
 	title_init(argc, argv);
 	command = argc > 1 ? argv[1] : "--help";
-	/* json-c's default prints 0.3 as 0.29999999999999999 */
+	/* By default json-c prints 0.3 as 0.29999999999999999. */
 	json_c_set_serialization_double_format("%.15g", JSON_C_OPTION_GLOBAL);
 	if (argc == 1 && getenv("GATEWAY_INTERFACE"))
 		return cgi_command();

@@ -1,6 +1,6 @@
 /*
- * One table of all options. The parser, the help, the environment variables
- * and (through --help) the manual and the tests are read from it.
+ * One table of all options. It defines the parser, the help and the environment
+ * variables. Tests compare the manual and the README with the help.
  */
 #include "options.h"
 
@@ -22,11 +22,11 @@ struct option_spec {
 	unsigned commands;
 	enum kind kind;
 	size_t offset;
-	const char *fallback; /* as if it were given; NULL: leave as zero */
+	const char *fallback; /* the default; NULL: zero */
 	double min;
 	double max;
-	const char *const *choices; /* ended by NULL; the value is the index */
-	const char *argument;       /* its name in the help */
+	const char *const *choices; /* ends with NULL; the value is the index */
+	const char *argument;       /* name of the value in the help */
 	const char *help;
 };
 
@@ -52,15 +52,16 @@ static const struct option_spec specs[] = {
 	512, NULL, "COUNT",
 	"blocking workers; 0: four a CPU allowed, at least 8"},
     {"max-requests", COMMAND_SERVE, WHOLE, FIELD(max_requests), "0", 0,
-	1000000000, NULL, "COUNT", "replace a worker after so many; 0: never"},
+	1000000000, NULL, "COUNT",
+	"recycle a worker after this many requests; 0: never"},
     {"request-timeout", COMMAND_SERVE, NUMBER, FIELD(request_timeout), "10",
-	0.1, 3600, NULL, "SECONDS", "kill a worker stuck for so long"},
+	0.1, 3600, NULL, "SECONDS", "kill a worker whose request takes longer"},
     {"drain-timeout", COMMAND_SERVE, NUMBER, FIELD(drain_timeout), "30", 0.1,
-	3600, NULL, "SECONDS", "leave after so long at the latest"},
+	3600, NULL, "SECONDS", "maximum drain time"},
     {"exercise", COMMAND_SERVE, SWITCH, FIELD(exercise), "true", 0, 0, NULL,
-	NULL, "the routes that break things on purpose"},
+	NULL, "the fault injection routes"},
     {"max-load-seconds", COMMAND_SERVE, NUMBER, FIELD(max_load_seconds), "600",
-	1, 86400, NULL, "SECONDS", "the longest load /riseload takes"},
+	1, 86400, NULL, "SECONDS", "the longest load that /riseload accepts"},
     {"log-level", COMMAND_SERVE, CHOICE, FIELD(log_level), "info", 0, 0,
 	log_levels, "LEVEL", "debug, info, warning or error"},
     {"log-format", COMMAND_SERVE, CHOICE, FIELD(log_format), "json", 0, 0,
@@ -72,36 +73,34 @@ static const struct option_spec specs[] = {
     {"memory", COMMAND_LOAD, TEXT, FIELD(memory), NULL, 0, 0, NULL, "AMOUNT",
 	"memory: 0.95 or 95% of the limit, or 64M more"},
     {"seconds", COMMAND_LOAD, NUMBER, FIELD(seconds), "60", 0.1, 86400, NULL,
-	"SECONDS", "for how long"},
+	"SECONDS", "duration"},
     {"threads", COMMAND_LOAD, WHOLE, FIELD(threads), "0", 0, 256, NULL, "COUNT",
-	"threads to load the CPU with; 0: what it takes"},
+	"threads of the CPU load; 0: as many as it needs"},
     {"quiet", COMMAND_LOAD, SWITCH, FIELD(quiet), "false", 0, 0, NULL, NULL,
 	"print errors only"},
 };
 
 enum { SPEC_COUNT = sizeof(specs) / sizeof(specs[0]) };
 
-/* Codes for getopt_long(), above every character, such as its '?' and ':'. */
+/* Codes for getopt_long(), above the characters that it returns ('?', ':'). */
 enum { CODE_HELP = 256, CODE_SPECS };
 
 static const struct {
 	enum command command;
-	const char *name;
 	const char *summary;
 	const char *example;
 } commands[] = {
-    {COMMAND_SERVE, "serve", "Run the pool that nginx talks to.",
+    {COMMAND_SERVE, "Run the pool that nginx talks to.",
 	"fcgi-webapp serve --socket ./a --metrics-socket ./m --metrics-file "
 	"./c"},
-    {COMMAND_METRICS, "metrics",
-	"Print the metrics out of the counter file, pool running or not.",
+    {COMMAND_METRICS,
+	"Print the metrics from the counter file, even without a running pool.",
 	"fcgi-webapp metrics --metrics-file ./counters --format openmetrics"},
-    {COMMAND_LOAD, "load",
-	"Raise CPU or memory load, for a time, in a process of its own.",
+    {COMMAND_LOAD, "Raise CPU or memory load for a time, in its own process.",
 	"fcgi-webapp load --cpu 1.5 --seconds 180"},
 };
 
-/* What an option was given by, for messages: --name or VARIABLE. */
+/* Print an error. given_by is the option or environment variable. */
 static int
 complain(
     const char *given_by, const char *value, const struct option_spec *spec)
@@ -188,7 +187,7 @@ set(struct options *options, const struct option_spec *spec, const char *value,
 	return error ? complain(given_by, value, spec) : 0;
 }
 
-/* --request-timeout is FCGI_WEBAPP_REQUEST_TIMEOUT. */
+/* The variable of request-timeout is FCGI_WEBAPP_REQUEST_TIMEOUT. */
 static void
 variable_name(const struct option_spec *spec, char *name, size_t size)
 {
@@ -206,10 +205,10 @@ options_from_environment(struct options *options, enum command command)
 		const char *value;
 		int error = 0;
 
-		variable_name(&specs[i], name, sizeof(name));
-		value = getenv(name);
 		if (!(specs[i].commands & command))
 			continue;
+		variable_name(&specs[i], name, sizeof(name));
+		value = getenv(name);
 		if (specs[i].fallback)
 			set(options, &specs[i], specs[i].fallback, "");
 		if (value)
@@ -239,26 +238,25 @@ print_option(const struct option_spec *spec)
 }
 
 static void
-print_help(enum command command)
+print_help(enum command command, const char *name)
 {
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].command == command)
 			printf("Usage: fcgi-webapp %s [OPTION]...\n%s\n\n"
 			       "Example: %s\n\n",
-			    commands[i].name, commands[i].summary,
-			    commands[i].example);
+			    name, commands[i].summary, commands[i].example);
 	for (int i = 0; i < SPEC_COUNT; i++)
 		if (specs[i].commands & command)
 			print_option(&specs[i]);
 	printf("  %-26s %s\n\n", "--help", "print this and exit");
 	puts("Every option is also an environment variable: --log-level is\n"
 	     "FCGI_WEBAPP_LOG_LEVEL, --no-exercise FCGI_WEBAPP_EXERCISE=false. "
-	     "An option\ngiven beats the environment.");
+	     "An option\noverrides the environment.");
 }
 
 /*
- * The command's options for getopt_long(): val is CODE_SPECS + 2 x index, plus
- * 1 for the no- form of a switch.
+ * Make the list of a command's options for getopt_long(). val is CODE_SPECS + 2
+ * x index, plus 1 for the no- form of a switch.
  */
 static void
 list_options(
@@ -284,6 +282,16 @@ list_options(
 	list[count] = (struct option){0};
 }
 
+/* Print an error about one word of the command line, and where to find help. */
+static int
+refuse(const char *format, const char *word, const char *command)
+{
+	fputs("fcgi-webapp: ", stderr);
+	fprintf(stderr, format, word);
+	fprintf(stderr, "; see fcgi-webapp %s --help\n", command);
+	return -EINVAL;
+}
+
 int
 options_parse(
     struct options *options, enum command command, int argc, char *const argv[])
@@ -297,9 +305,9 @@ options_parse(
 		return error;
 	list_options(list, command, negated);
 	opterr = 0;
-	optind = 0; /* glibc: from the beginning, whatever was parsed before */
+	optind = 0; /* glibc: restart, independent of earlier calls */
 	for (;;) {
-		int word = optind ? optind : 1; /* "+" leaves them in order */
+		int word = optind ? optind : 1; /* "+" keeps the order */
 		const struct option_spec *spec;
 		char given_by[80];
 
@@ -307,19 +315,13 @@ options_parse(
 		if (val == -1)
 			break;
 		if (val == 'h' || val == CODE_HELP) {
-			print_help(command);
+			print_help(command, argv[0]);
 			return 1;
 		}
-		if (val == '?' || val == ':') {
-			fprintf(stderr,
-			    val == ':'
-				? "fcgi-webapp: %s needs a value; see "
-				  "fcgi-webapp %s --help\n"
-				: "fcgi-webapp: unknown option '%s'; see "
-				  "fcgi-webapp %s --help\n",
+		if (val == '?' || val == ':')
+			return refuse(val == ':' ? "%s needs a value"
+						 : "unknown option '%s'",
 			    argv[word], argv[0]);
-			return -EINVAL;
-		}
 		spec = &specs[(val - CODE_SPECS) / 2];
 		snprintf(given_by, sizeof(given_by), "--%s", spec->name);
 		if (spec->kind == SWITCH)
@@ -328,12 +330,7 @@ options_parse(
 		if (error)
 			return error;
 	}
-	if (optind < argc) {
-		fprintf(stderr,
-		    "fcgi-webapp: '%s' is not an option; see "
-		    "fcgi-webapp %s --help\n",
-		    argv[optind], argv[0]);
-		return -EINVAL;
-	}
+	if (optind < argc)
+		return refuse("'%s' is not an option", argv[optind], argv[0]);
 	return 0;
 }

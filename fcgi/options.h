@@ -3,23 +3,21 @@
 
 #include <stdbool.h>
 
-#include "base/log.h"
-
-/* One bit a command, to say which options it takes. */
+/* The commands, one bit each: an option can belong to several. */
 enum command {
 	COMMAND_SERVE = 1,
 	COMMAND_METRICS = 2,
 	COMMAND_LOAD = 4,
 };
 
-/* What the user asked for. Strings live as long as argv and the environment. */
+/* The values of all options. Strings point into argv and the environment. */
 struct options {
 	const char *socket;
 	const char *metrics_socket;
 	const char *metrics_file;
 	long workers; /* nonblocking; 0: the CPUs allowed, at least 2 */
 	long blocking_workers;  /* 0: four for each CPU allowed, at least 8 */
-	long max_requests;      /* 0: no end */
+	long max_requests;      /* of a worker; 0: no limit */
 	double request_timeout; /* seconds */
 	double drain_timeout;   /* seconds */
 	bool exercise;
@@ -32,20 +30,20 @@ struct options {
 	const char *cpu;    /* NULL: none */
 	const char *memory; /* NULL: none */
 	double seconds;
-	long threads; /* 0: as many as the load takes */
+	long threads; /* 0: as many as the CPU load needs */
 	bool quiet;
 };
 
 /*
- * Fill in options for a command from the defaults, the environment and argv,
- * each beating the one before. argv[0] is the command's name. Returns 0; 1
- * where help was asked for and printed; -EINVAL after one line on stderr that
- * names what is wrong and what it takes.
+ * Set the options of a command from the defaults, the environment and argv.
+ * argv overrides the environment, which overrides the defaults. argv[0] is the
+ * name of the command. Returns 0; 1 after --help, which it prints; -EINVAL for
+ * an invalid option or value, which it explains in one line on stderr.
  */
 int options_parse(struct options *options, enum command command, int argc,
     char *const argv[]);
 
-/* From the defaults and the environment alone. Returns as options_parse. */
+/* Set the options without argv. Returns 0 or -EINVAL as options_parse(). */
 int options_from_environment(struct options *options, enum command command);
 
 #endif

@@ -131,8 +131,6 @@ request_query_unknown(const struct request *request, const char *const known[],
 	return 0;
 }
 
-}
-
 bool
 request_accepts(const struct request *request, const char *media_type)
 {

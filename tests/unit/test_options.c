@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "metrics/exposition.h"
+#include "base/log.h"
 #include "options.h"
 
 static const char *const variables[] = {"SOCKET", "METRICS_SOCKET",
