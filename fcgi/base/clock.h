@@ -7,7 +7,7 @@
 static const int64_t CLOCK_NS_PER_SECOND = 1000000000;
 static const int64_t CLOCK_NS_PER_MS = 1000000;
 
-/* A clock of clock_gettime(2) in nanoseconds. */
+/* Read a clock of clock_gettime(2), in nanoseconds. */
 static inline int64_t
 clock_read(clockid_t clock)
 {
@@ -24,7 +24,7 @@ clock_now(void)
 	return clock_read(CLOCK_MONOTONIC);
 }
 
-/* CLOCK_BOOTTIME, in nanoseconds: goes on while the machine sleeps. */
+/* CLOCK_BOOTTIME, in nanoseconds. It continues while the machine sleeps. */
 static inline int64_t
 clock_boot(void)
 {

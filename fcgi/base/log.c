@@ -1,7 +1,8 @@
 /*
- * The logger: one JSON object (or one plain line) for each event, on stderr,
- * in a single write so that lines of several processes never mix.
- * Losing a line is better than a worker that waits for whoever reads the log.
+ * The logger writes one JSON object or one line of text for each event to
+ * stderr. Each line is a single write(), so lines of several processes never
+ * mix. A line that does not fit into the pipe is dropped: a worker must not
+ * wait for the reader of the log.
  */
 #include "base/log.h"
 
@@ -29,9 +30,9 @@ static struct {
 } logger = {LOG_INFO, LOG_JSON, NULL, STDERR_FILENO};
 
 /*
- * Room that poll() sees in a pipe may be gone at the write: the whole pool has
- * the same one. So a pipe is opened again, non-blocking for us and for nobody
- * else who has it.
+ * Open the pipe on stderr again, non-blocking. O_NONBLOCK on the inherited
+ * descriptor would apply to all processes that share it. poll() alone is not
+ * enough: another process can fill the pipe between poll() and write().
  */
 static void
 open_pipe(void)
@@ -58,9 +59,9 @@ log_configure(enum log_level level, enum log_format format)
 }
 
 void
-log_count_dropped(_Atomic uint64_t *cell)
+log_count_dropped(_Atomic uint64_t *counter)
 {
-	logger.dropped = cell;
+	logger.dropped = counter;
 }
 
 static void
@@ -109,7 +110,7 @@ make_object(enum log_level level, const char *time, const char *message,
 	return object;
 }
 
-/* A line that is too long for one write tells the message, cut, alone. */
+/* A line that is too long contains only the message, cut. */
 static size_t
 format_json(char *line, enum log_level level, const char *time,
     const char *message, const struct log_field *fields, size_t count)

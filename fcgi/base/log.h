@@ -8,7 +8,7 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 enum log_format { LOG_JSON, LOG_TEXT };
 
-/* One name with either a string or, where string is NULL, a number. */
+/* A field of a log line: a string, or a number if string is NULL. */
 struct log_field {
 	const char *name;
 	const char *string;
@@ -27,32 +27,33 @@ struct log_field {
 	    sizeof((struct log_field[]){__VA_ARGS__}) /                        \
 		sizeof(struct log_field))
 
-/* Lines below the level are not written. Until called: info, JSON. */
+/* Set the lowest level to write and the format. The defaults are info, JSON. */
 void log_configure(enum log_level level, enum log_format format);
 
-/* Count lines that a full pipe made us drop in this cell; NULL: nowhere. */
-void log_count_dropped(_Atomic uint64_t *cell);
+/* Count dropped lines in this counter; NULL: do not count them. */
+void log_count_dropped(_Atomic uint64_t *counter);
 
 /*
- * Write one line on stderr: time (UTC, RFC 3339), level, pid, message, fields.
- * Never blocks: a line that a full pipe would not take is dropped and counted.
+ * Write one line to stderr: time (UTC, RFC 3339), level, pid, message, fields.
+ * Never blocks: a line that does not fit into a full pipe is dropped and
+ * counted.
  */
 void log_fields(enum log_level level, const char *message,
     const struct log_field *fields, size_t count);
 
-/* The same without fields, the message made as by printf. */
+/* Write one line without fields. The message is formatted as by printf(3). */
 void log_text(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* What to do about an error, as a negative errno. */
+/* An error, as a negative errno, and how the user can solve it. */
 struct log_advice {
 	int error;
 	const char *text;
 };
 
 /*
- * Log "cannot WHAT PATH: " and the advice, or else the error's own text; the
- * advices end with one of error 0. Returns the error.
+ * Log "cannot WHAT PATH: " and the advice for the error, or strerror(3) if
+ * there is none. The list of advices ends with error 0. Returns the error.
  */
 int log_failure(int error, const char *what, const char *path,
     const struct log_advice *advices);

@@ -1,7 +1,7 @@
 #ifndef VERSION_H
 #define VERSION_H
 
-/* Which build this is; the Makefile writes version.c from VERSION and git. */
+/* The version of this build. scripts/version writes version.c. */
 extern const char version_number[];
 extern const char version_revision[];
 extern const char version_built[]; /* RFC 3339 */
