@@ -1,5 +1,5 @@
 /*
- * GET /bye: the endpoint that the original's exercise asked for.
+ * GET /bye: a constant answer.
  */
 #include "http/router.h"
 

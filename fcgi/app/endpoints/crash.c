@@ -1,6 +1,6 @@
 /*
- * POST /crash: aborts the worker that serves it, so that people can watch the
- * pool heal. The caller gets nginx's 502.
+ * POST /crash: aborts the worker that serves it, to show how the pool recovers.
+ * nginx answers 502.
  */
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /*
- * GET /delay/{seconds}: answers after that time. The request is parked on a
- * timer, so the worker goes on with others.
+ * GET /delay/{seconds}: answers after this time. The worker serves other
+ * requests meanwhile (response_delay()).
  */
 #include <json-c/json.h>
 

@@ -1,6 +1,6 @@
 /*
- * POST /hang: never answers, so that people can watch the master kill the
- * worker at its deadline.
+ * POST /hang: never answers, to show how the master kills a worker that exceeds
+ * --request-timeout.
  */
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
 /*
- * GET /health: a worker answers, so the pool is alive (liveness probe).
+ * GET /health: the liveness probe. An answer shows that a worker is running.
  */
 #include "http/router.h"
 

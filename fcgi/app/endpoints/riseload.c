@@ -1,8 +1,8 @@
 /*
- * GET or POST /riseload?seconds=60&load=1.5&memory=0: raises a load for a time;
- * load and memory are fractions of the limits. DELETE ends it. The master runs
- * the load in a process of its own, one at a time over the whole pool, so this
- * only checks, claims and answers.
+ * GET or POST /riseload?seconds=60&load=1.5&memory=0: raises CPU and memory
+ * load for a time. load and memory are fractions of the limits. DELETE ends the
+ * load. The master runs it in a separate process, and at most one in the pool.
+ * This endpoint validates the parameters and orders the load (load/order.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ enum { VALUE_SIZE = 64, PROBLEM_SIZE = 200 };
 
 static const char *const known[] = {"seconds", "load", "memory", NULL};
 
-/* A parameter's value, or its default. Returns 0 or -EINVAL. */
+/* Copy the value of a parameter, or the default. Returns 0 or -EINVAL. */
 static int
 get(const struct request *request, const char *name, const char *fallback,
     char *value)
@@ -34,8 +34,9 @@ get(const struct request *request, const char *name, const char *fallback,
 }
 
 /*
- * Read the parameters. Returns 0, or a negative errno with why in problem:
- * -EINVAL for a bad one, another where a limit could not be read.
+ * Parse the parameters. Returns 0 or a negative errno: -EINVAL for an invalid
+ * parameter, otherwise the error that made a limit unreadable. On error problem
+ * contains a sentence for the client.
  */
 static int
 parse(const struct request *request, struct load *load, char *problem)
@@ -81,7 +82,7 @@ parse(const struct request *request, struct load *load, char *problem)
 	return 0;
 }
 
-/* 60, not 60.0. */
+/* A JSON number: 60 instead of 60.0. */
 static struct json_object *
 new_number(double number)
 {
@@ -90,7 +91,7 @@ new_number(double number)
 		   : json_object_new_double(number);
 }
 
-/* An amount as the client gave it: a number where it is one, such as 1.5. */
+/* An amount as in the request: a JSON number if it is a number. */
 static struct json_object *
 as_given(const char *text)
 {
@@ -156,7 +157,7 @@ void
 endpoint_riseload(const struct request *request, struct response *response)
 {
 	if (request->method == METHOD_HEAD)
-		response_text(response, 200, "{}"); /* it starts nothing */
+		response_text(response, 200, "{}"); /* starts no load */
 	else if (request->method == METHOD_DELETE)
 		stop(request, response);
 	else

@@ -1,5 +1,5 @@
 /*
- * GET /: a greeting; to a browser, the status page.
+ * GET /: the status page for browsers, a greeting in JSON for other clients.
  */
 #include "app/endpoints/page/page.h"
 #include "http/router.h"

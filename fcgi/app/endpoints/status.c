@@ -1,5 +1,5 @@
 /*
- * GET /status/{code}: answers with that status, to exercise error alerts.
+ * GET /status/{code}: answers with this status, to test error alerts.
  */
 #include <json-c/json.h>
 
@@ -23,7 +23,8 @@ endpoint_status(const struct request *request, struct response *response)
 		return;
 	}
 	if (code >= 400) {
-		response_problem(response, (int)code, "You asked for it.");
+		response_problem(
+		    response, (int)code, "This status was requested.");
 		return;
 	}
 	body = json_object_new_object();

@@ -1,5 +1,5 @@
 /*
- * GET /version: which build this is.
+ * GET /version: the version, revision and date of this build.
  */
 #include <json-c/json.h>
 
