@@ -15,9 +15,9 @@
 #include "http/router.h"
 
 enum {
-	READ_SIZE = 64 << 10,  /* at a time; longer than any line */
-	PATH_SIZE = 1024,      /* of a target; a longer one is no route's */
-	TRUNCATE_AT = 4 << 20, /* where the file system cannot cut out */
+	READ_SIZE = 64 << 10,  /* longer than any line */
+	PATH_SIZE = 1024,      /* no route has a longer path */
+	TRUNCATE_AT = 4 << 20, /* file size without support for holes */
 };
 
 int
@@ -30,7 +30,7 @@ gateway_log_open(struct gateway_log *log, const char *metrics_socket,
 	    {0, NULL},
 	};
 	char path[PATH_MAX];
-	mode_t mask = umask(0117); /* nginx may run as another of the group */
+	mode_t mask = umask(0117); /* nginx may be another user of our group */
 
 	*log = (struct gateway_log){.fd = -1, .counters = counters};
 	snprintf(path, sizeof(path), "%s.log", metrics_socket);
@@ -41,8 +41,7 @@ gateway_log_open(struct gateway_log *log, const char *metrics_socket,
 		   : 0;
 }
 
-/* The path in a target, without the scheme and the host of a proxy's request.
- */
+/* The path in a request target, behind a scheme and a host if it has them. */
 static const char *
 skip_authority(const char *target)
 {
@@ -56,8 +55,8 @@ skip_authority(const char *target)
 }
 
 /*
- * Decode what nginx's log escapes (\xHH) and what a URL does (%HH), up to the
- * query or the end of the target.
+ * Decode the escapes of nginx's log (\xHH) and of the URL (%HH) up to the query
+ * or the end of the target.
  */
 static void
 decode_path(const char *target, char *path, size_t size)
@@ -111,7 +110,10 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	return true;
 }
 
-/* Set how far the file was read, by what is to be added: one writer a slot. */
+/*
+ * Advance the position in the file. It is stored as a counter, to which only
+ * this process adds.
+ */
 static void
 move_position(const struct gateway_log *log, off_t from, off_t to)
 {
@@ -120,8 +122,9 @@ move_position(const struct gateway_log *log, off_t from, off_t to)
 }
 
 /*
- * Where to go on: behind what was read, and behind what another counter file
- * has read and cut out. A file that is shorter than that is a new one.
+ * Find the position of the next line: behind the lines that were counted, also
+ * those that were counted into another counter file and are a hole now. A file
+ * that is shorter than the stored position is a new file.
  */
 static off_t
 find_position(const struct gateway_log *log)
@@ -143,8 +146,9 @@ find_position(const struct gateway_log *log)
 }
 
 /*
- * Count the whole lines at the start of these bytes, and pass over zeros, which
- * another counter file has cut out. Returns how many bytes that took.
+ * Count the complete lines at the start of these bytes. Skip zeros: a hole of
+ * lines that were counted into another counter file. Returns the number of
+ * bytes processed.
  */
 static size_t
 count_lines(
@@ -166,7 +170,7 @@ count_lines(
 				request_metrics_add(
 				    log->counters, SLOT_METRICS, &request);
 		} else if (length == 0 && size == READ_SIZE && at == 0) {
-			length = size; /* nginx writes no line that long */
+			length = size; /* not written by nginx */
 		} else if (length == 0) {
 			break;
 		}
@@ -177,9 +181,9 @@ count_lines(
 	return at;
 }
 
-/* Give the disk back what was counted. */
+/* Free the disk space of the counted lines. */
 static void
-cut_out(const struct gateway_log *log, off_t position)
+free_space(const struct gateway_log *log, off_t position)
 {
 	struct stat status;
 
@@ -209,5 +213,5 @@ gateway_log_count(const struct gateway_log *log)
 			break;
 	}
 	if (position > begin)
-		cut_out(log, position);
+		free_space(log, position);
 }

@@ -2,14 +2,15 @@
 #define GATEWAY_LOG_H
 
 /*
- * Requests that nginx answered by itself: 400, 413, 429, 499, 502 and others.
- * No worker sees them. nginx appends a line for each to a file (the log_format
- * "gateway" in nginx.conf), and the metrics process counts the lines.
+ * Counts requests that nginx answered without a worker: 400, 413, 429, 499, 502
+ * and others. nginx appends a line for each of them to a file (log_format
+ * gateway in nginx/nginx.conf.template), and the metrics process counts the
+ * lines.
  *
- * A file, because no line gets lost in it: not in a burst (a datagram socket
- * holds 10, net.unix.max_dgram_qlen), and not while the pool is dead (it is
- * read when the pool is back). What was counted is cut out of the file, so it
- * takes no space, and reads as zeros.
+ * A file does not lose lines. A datagram socket would lose them in a burst,
+ * because it holds 10 messages (net.unix.max_dgram_qlen), and while no metrics
+ * process runs. Counted lines are replaced by a hole in the file, which takes
+ * no disk space and reads as zeros.
  */
 
 #include <stdbool.h>
@@ -20,28 +21,29 @@
 #include "metrics/counters.h"
 
 struct gateway_log {
-	int fd; /* -1: none */
+	int fd; /* -1: there is no file */
 	struct counters *counters;
 };
 
 /*
- * Open the file, or make it, beside the metrics socket: its path and ".log",
- * as scripts/nginx-conf has it. Returns 0 or a negative errno, logged.
+ * Open or create the file. Its path is that of the metrics socket with ".log"
+ * appended, as in scripts/nginx-conf. Returns 0 or a negative errno, which is
+ * logged.
  */
 int gateway_log_open(struct gateway_log *log, const char *metrics_socket,
     struct counters *counters);
 
 /*
- * Count what nginx has written since the last call, in SLOT_METRICS. A
- * process that is killed in the middle counts one line twice at most. Lines
- * that are no such line are left out.
+ * Count the lines that nginx has written since the last call, in SLOT_METRICS.
+ * If the process is killed during the call, at most one line is counted twice.
+ * Invalid lines are skipped.
  */
 void gateway_log_count(const struct gateway_log *log);
 
 /*
- * Read a line such as "502 2.083 81 POST /hang?x=1 HTTP/1.1": status, seconds,
- * bytes of the body, the request line, of which there may be nothing. Returns
- * whether it is one.
+ * Parse a line such as "502 2.083 81 POST /hang?x=1 HTTP/1.1": the status, the
+ * seconds, the bytes of the body and the request line, which can be empty.
+ * Returns whether the line is valid.
  */
 bool gateway_log_parse(const char *line, struct request_sample *request);
 

@@ -1,6 +1,7 @@
 /*
- * The sockets that nginx connects to. libfcgi's own FCGX_OpenSocket() would
- * unlink whatever is there, take a ':' for a TCP port, and exit on error.
+ * The sockets that nginx connects to. FCGX_OpenSocket() of libfcgi is not used:
+ * it unlinks any file at the path, takes a path with a colon for a TCP port,
+ * and exits on errors.
  */
 #include "master/listener.h"
 
@@ -13,9 +14,9 @@
 
 #include "base/log.h"
 
-enum { BACKLOG = 4096 }; /* the kernel takes net.core.somaxconn at most */
+enum { BACKLOG = 4096 }; /* the kernel's limit is net.core.somaxconn */
 
-/* Remove what a dead process left at the address. Returns 0 or -errno. */
+/* Remove the socket file of a dead process. Returns 0 or a negative errno. */
 static int
 clear(const struct sockaddr_un *address)
 {
@@ -45,7 +46,7 @@ clear(const struct sockaddr_un *address)
 static int
 bind_and_listen(int fd, const struct sockaddr_un *address)
 {
-	mode_t mask = umask(0117); /* 0660 from the first moment on */
+	mode_t mask = umask(0117); /* mode 0660 from the start */
 	int result =
 	    bind(fd, (const struct sockaddr *)address, sizeof(*address));
 	int error = result < 0 ? -errno : 0;

@@ -5,25 +5,26 @@
 #include <sys/types.h>
 
 /*
- * Bind and listen on a unix socket, mode 0660. A file left behind by a dead
- * process is replaced. Returns the fd, non-blocking; or a negative errno,
- * logged with what to do: -EADDRINUSE where somebody answers there.
+ * Bind and listen on a unix socket with mode 0660. A socket file that a dead
+ * process left behind is replaced. Returns the non-blocking descriptor, or a
+ * negative errno that is logged with advice: -EADDRINUSE if another process
+ * listens on this path.
  */
 int listener_open(const char *path);
 
-/* Which file a socket's path leads to, to know it again later. */
+/* Identifies the file of a socket, to recognise it later. */
 struct listener_file {
 	dev_t device;
 	ino_t inode;
 };
 
-/* The file at the path; all zero where there is none. */
+/* The file at this path; all zeros if there is none. */
 struct listener_file listener_file(const char *path);
 
-/* Unlink the path, unless it leads to another file: a successor's socket. */
+/* Unlink the path, unless it is another file by now: a new pool's socket. */
 void listener_unlink(const char *path, struct listener_file file);
 
-/* The inode number that sock_diag(7) knows the socket by; 0 on failure. */
+/* The socket's inode number, as in sock_diag(7); 0 on error. */
 uint32_t listener_inode(int fd);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Plain CGI: one process, one request. It counts in a slot of its own that all
- * CGI processes share, beside a running pool or without one. Where the file
- * cannot be used every request is a 503.
+ * Plain CGI: one process answers one request, with or without a running pool.
+ * All CGI processes count in one shared slot of the counter file. Without a
+ * usable counter file the answer is a 503.
  */
 #include "worker/cgi_command.h"
 
@@ -25,7 +25,7 @@
 
 enum { BODY_MAX = 64 << 10 };
 
-/* Pass over a body that is not wanted: some servers fail where it is left. */
+/* Read and discard a body. Some web servers fail if it is not read. */
 static void
 skip_body(uintmax_t size)
 {
@@ -39,8 +39,8 @@ skip_body(uintmax_t size)
 }
 
 /*
- * The length of the body that was announced, or -1 for what is no number. One
- * that no integer holds is UINTMAX_MAX.
+ * Parse CONTENT_LENGTH; without one the length is 0. A length that is too large
+ * for the type is UINTMAX_MAX. Returns 0, or -1 if it is not a number.
  */
 static int
 parse_length(const char *text, uintmax_t *length)
@@ -55,8 +55,8 @@ parse_length(const char *text, uintmax_t *length)
 }
 
 /*
- * Read the body, which the caller frees. Returns 0, or -1 with the error
- * answered.
+ * Read the body into *body, which the caller frees. Returns 0, or -1 after it
+ * has filled in an error response.
  */
 static int
 read_body(struct request *request, char **body, struct response *response)
@@ -89,7 +89,7 @@ read_body(struct request *request, char **body, struct response *response)
 	return -1;
 }
 
-/* Fill in the response. Returns the endpoint to count it under. */
+/* Fill in the response. Returns the endpoint under which to count it. */
 static int
 answer(struct request *request, char **body, struct response *response)
 {
@@ -121,8 +121,8 @@ print_response(struct response *response, int endpoint, bool is_head)
 }
 
 /*
- * lighttpd sends TERM once it has the whole response. What was delivered is
- * counted all the same, so nothing ends the process from here on.
+ * Ignore signals while a response is sent and counted. lighttpd sends SIGTERM
+ * as soon as it has the whole response, which must be counted nevertheless.
  */
 static void
 ignore_signals(void)

@@ -1,8 +1,8 @@
 /*
- * Defence in depth: the list of system calls that a worker or the observer
- * makes, by libseccomp(3). A bug in a handler that lets somebody in is then
- * worth no more than that handler. Builds that measure themselves (coverage,
- * sanitizers) write files at exit and set SANDBOX_OFF.
+ * A seccomp filter of the system calls that workers and the metrics process
+ * make: defence in depth, which limits what an attacker can do with a bug in a
+ * handler. Coverage and sanitizer builds write files at exit, so they set
+ * SANDBOX_OFF.
  */
 #include "worker/sandbox.h"
 
@@ -79,7 +79,7 @@ sandbox_enter(const struct counters *counters, int writable_fd)
 
 #else
 
-/* Allow a call whose arguments are equal to these. */
+/* Allow a system call with these arguments. Returns 0 or a negative errno. */
 static int
 allow_if(scmp_filter_ctx filter, int call, unsigned count,
     const struct scmp_arg_cmp *arguments)
@@ -108,7 +108,8 @@ add_rules(
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		error |=
 		    seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	/* Files are for reading, and memory is not for code. */
+	/* Files may be opened for reading only, and no memory becomes
+	 * executable. */
 	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
 	    SCMP_A2(
 		SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
@@ -116,13 +117,13 @@ add_rules(
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	/* For abort(); a signal to another process is not ours to send. */
+	/* abort() sends a signal to its own process. No other is allowed. */
 	error |= allow_if(filter, SCMP_SYS(tgkill), 1, self);
 	if (writable_fd >= 0) {
 		error |= allow_if(filter, SCMP_SYS(fallocate), 1, writable);
 		error |= allow_if(filter, SCMP_SYS(ftruncate), 1, writable);
 	}
-	/* A truncated counter file: its own size again, and no other. */
+	/* Restore the size of a truncated counter file. */
 	error |= allow_if(filter, SCMP_SYS(fallocate), 4, reserve);
 	error |= allow_if(filter, SCMP_SYS(ftruncate), 2, resize);
 	return error ? -EINVAL : 0;

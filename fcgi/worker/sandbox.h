@@ -4,11 +4,12 @@
 #include "metrics/counters.h"
 
 /*
- * From here on this process may only do what serving takes: no exec, no fork,
- * no network socket, no file written, no signal to another process. Of
- * writable_fd (-1: none) it may free space, and it may give the counter file
- * its size again (counters_guard.h). What else it tries kills it. Returns 0, or
- * a negative errno where the kernel has no seccomp.
+ * Restrict this process to the system calls that serving requests needs. It
+ * cannot execute programs, fork, open sockets, open files for writing, or send
+ * signals to other processes. It can free disk space of writable_fd (-1: none)
+ * and restore the size of a truncated counter file (counters_guard.h). The
+ * kernel kills the process for any other system call. Returns 0, or a negative
+ * errno if the kernel does not support seccomp.
  */
 int sandbox_enter(const struct counters *counters, int writable_fd);
 
