@@ -287,8 +287,7 @@ take_record(struct connection *connection, struct progress *progress)
 		keep_record(progress, length);
 	if (status == RECORD_ANSWER || status == RECORD_ABORT) {
 		guard->problem = answer(connection, record);
-		/* Close after a refused or aborted request without KEEP_CONN.
-		 */
+		/* A refused or aborted request without KEEP_CONN. */
 		if (guard->problem ||
 		    (state == RECORD_IDLE && ends_connection(record)) ||
 		    (status == RECORD_ABORT && ends_connection(received)))

@@ -21,8 +21,7 @@ invalid(struct record_guard *guard, const char *problem)
 	return RECORD_INVALID;
 }
 
-/* The length of a name or a value has one byte, or four if the top bit is set.
- */
+/* A length has one byte, or four if the top bit is set. */
 static size_t
 size_of_length(unsigned char first)
 {

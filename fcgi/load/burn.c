@@ -47,8 +47,7 @@ struct burner {
 	int64_t end;      /* CLOCK_MONOTONIC ns */
 };
 
-/* Spin until the thread's CPU clock or the monotonic clock reaches its limit.
- */
+/* Spin until the thread's CPU clock or the monotonic clock is at its limit. */
 static void
 spin(int64_t cpu_until, int64_t until)
 {

@@ -116,8 +116,7 @@ show(const struct sample *sample, bool terminal, bool colours, bool first)
 	fflush(stdout);
 }
 
-/* Wait for the child, a signal or the time. Returns whether the child exited.
- */
+/* Wait for the child, a signal or the time. True: the child has exited. */
 static bool
 wait_child(pid_t child, int *status, int64_t until)
 {
