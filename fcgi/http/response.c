@@ -14,7 +14,10 @@
 
 #include "base/log.h"
 
-/* nginx has its own table for its own errors (nginx/nginx.conf.template). */
+/*
+ * nginx has its own table for the errors that it answers: map $reason in
+ * nginx/nginx.conf.template. A test compares the two (test_nginx.py).
+ */
 static const struct {
 	int status;
 	const char *reason;
@@ -44,6 +47,7 @@ static const struct {
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
     {418, "I'm a teapot"},
+    {421, "Misdirected Request"},
     {422, "Unprocessable Content"},
     {425, "Too Early"},
     {429, "Too Many Requests"},
@@ -53,6 +57,7 @@ static const struct {
     {502, "Bad Gateway"},
     {503, "Service Unavailable"},
     {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
 };
 
 const char *

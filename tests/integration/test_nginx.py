@@ -140,3 +140,10 @@ def test_other_names_are_refused_where_names_are_given(own_service):
 
 def test_without_names_every_host_is_served(service):
     assert service.get("/bye", headers={"Host": "any.example"}).status == 200
+
+
+def test_nginx_and_the_program_give_an_error_the_same_title(folder, service):
+    block = re.search(r"map \$status \$reason \{(.*?)\}", configure(folder).stdout, re.S)[1]
+    titles = {int(code): title for code, title in re.findall(r'(\d+) "(.*)";', block)}
+    assert titles.pop(494) == titles[431]  # nginx's own code for a header that is too large
+    assert {code: service.get(f"/status/{code}").json["title"] for code in titles} == titles
