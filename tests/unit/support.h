@@ -61,8 +61,7 @@ support_remove(const char *path)
 static inline int
 support_open_folder(void **state)
 {
-	const char *base =
-	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
 	(void)state;
 	snprintf(support_folder, sizeof(support_folder),

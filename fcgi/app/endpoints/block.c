@@ -6,6 +6,7 @@
 
 #include <json-c/json.h>
 
+#include "base/number.h"
 #include "http/router.h"
 
 enum { BLOCK_SECONDS_MAX = 10 };
@@ -17,7 +18,7 @@ endpoint_block(const struct request *request, struct response *response)
 	struct timespec time;
 	double seconds;
 
-	if (request_number(request->parameter, &seconds) < 0 ||
+	if (number_parse(request->parameter, &seconds) < 0 ||
 	    seconds > BLOCK_SECONDS_MAX) {
 		response_problem(response, 400,
 		    "The time must be a number of seconds from 0 to %d.",

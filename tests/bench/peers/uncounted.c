@@ -4,7 +4,8 @@
  */
 #include <stddef.h>
 
-void __wrap_request_metrics_add(void *counters, unsigned slot, const void *request);
+void __wrap_request_metrics_add(
+    void *counters, unsigned slot, const void *request);
 
 void
 __wrap_request_metrics_add(void *counters, unsigned slot, const void *request)
