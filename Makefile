@@ -103,7 +103,7 @@ run: ## the service on 8081, its metrics on 8000, until Ctrl-C
 test: ## everything needed, then all tests; last line: N passed, N failed
 	@scripts/deps build run test
 	@$(MAKE) --no-print-directory $(PROGRAM) $(UNIT_TESTS)
-	@scripts/test unit integration monitoring manifests
+	@scripts/test unit integration monitoring manifests tooling
 
 unit: ## the unit tests alone
 	@scripts/deps build test
