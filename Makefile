@@ -12,13 +12,16 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 HARDENING := -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	$(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
 OPTIMISE ?= -O2 -g
-CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
+CFLAGS_OWN = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 	$(OPTIMISE) -MMD -MP $(CFLAGS)
+# Not $(file <...): make 4.3 does not always strip its newline.
+CFLAGS_ALL = $(CFLAGS_OWN) $(shell cat $(BUILD)/library-cflags)
 # What connection.c does in libfcgi's place, in the archive: the shared library calls
 # its own functions where it was linked with -Bsymbolic-functions, as on Ubuntu.
 WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_Write,--wrap=OS_IpcClose
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)
-LDLIBS := -l:libfcgi.a -ljson-c -lseccomp -lm -lpthread
+LIBRARIES := fcgi json-c libseccomp
+LDLIBS = $(shell cat $(BUILD)/library-libs) -lm -lpthread
 
 # One short line a step; V=1 shows the commands.
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
@@ -46,9 +49,7 @@ help: ## print this
 deps: ## install what is missing (Debian packages; sudo where not root)
 	@scripts/deps build run test
 
-build: ## build/fcgi-webapp
-	@scripts/deps build
-	@$(MAKE) --no-print-directory $(PROGRAM)
+build: $(PROGRAM) ## build/fcgi-webapp, from the libraries that pkg-config finds
 
 $(PROGRAM): $(BUILD)/fcgi/main.o $(LIBRARY)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
@@ -56,6 +57,20 @@ $(PROGRAM): $(BUILD)/fcgi/main.o $(LIBRARY)
 $(LIBRARY): $(filter-out $(BUILD)/fcgi/main.o,$(OBJECTS))
 	@rm -f $@
 	$(call say,AR) ar rcs $@ $^
+
+# Asks pkg-config for the libraries. The file holds the whole command line too. It is
+# written only when that changes, and then everything is compiled again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@scripts/libraries cflags $(LIBRARIES) > $(@D)/library-cflags
+	@CC='$(CC)' scripts/libraries libs $(LIBRARIES) > $(@D)/library-libs
+	@$(CC) --version > $@.new
+	@echo '$(subst ','\'',$(CC) $(CFLAGS_OWN) $(LDFLAGS_ALL))' | \
+	cat - $(@D)/library-cflags $(@D)/library-libs >> $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+.PHONY: FORCE
+FORCE:
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -66,7 +81,7 @@ $(BUILD)/check-routes: scripts/check-routes.c fcgi/app/routes.def
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
 
-$(OBJECTS): | $(BUILD)/check-routes
+$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes
 
 $(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
@@ -106,7 +121,7 @@ test: ## everything needed, then all tests; last line: N passed, N failed
 	@scripts/test unit integration monitoring manifests tooling
 
 unit: ## the unit tests alone
-	@scripts/deps build test
+	@scripts/deps build unit
 	@$(MAKE) --no-print-directory $(UNIT_TESTS)
 	@scripts/test unit
 
@@ -118,13 +133,20 @@ integration: ## the integration tests alone
 $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) -Itests/unit $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) \
-	$(LDLIBS) -lcmocka
+	$(LDLIBS) $(CMOCKA)
+
+CMOCKA = $(shell cat $(BUILD)/cmocka-libs)
+$(BUILD)/cmocka-libs:
+	@mkdir -p $(@D)
+	@scripts/libraries libs cmocka > $@
+
+$(UNIT_TESTS): | $(BUILD)/cmocka-libs
 
 # What the fuzzers found once, and their seeds, are replayed by the unit tests.
 $(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) -DCORPUS='"tests/fuzz/corpus/$*"' \
-	$(LDFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBRARY) $(LDLIBS) -lcmocka
+	$(LDFLAGS_ALL) -o $@ $(filter %.c,$^) $(LIBRARY) $(LDLIBS) $(CMOCKA)
 
 -include $(UNIT_TESTS:=.d)
 

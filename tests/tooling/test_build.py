@@ -1,0 +1,118 @@
+"""make build: wherever the libraries are, without installing anything."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What would install something, or ask Debian.
+INSTALLERS = ("apt-get", "dpkg", "dpkg-query", "sudo")
+
+
+class Clone:
+    """A copy of what is compiled, with stand-ins for INSTALLERS that write down that they were called."""
+
+    def __init__(self, folder):
+        self.folder = folder / "tree"
+        for name in ("Makefile", "scripts", "fcgi", "LICENSE", "tests/unit", "tests/fuzz"):
+            source, target = ROOT / name, self.folder / name
+            if source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)
+        self.calls = folder / "calls"
+        stubs = folder / "bin"
+        stubs.mkdir()
+        for name in INSTALLERS:
+            (stubs / name).write_text(f"#!/bin/sh\necho {name} $* >>{self.calls}\nexit 1\n")
+            (stubs / name).chmod(0o755)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "BUILD", "PKG_CONFIG"))}
+        self.environment = {**kept, "PATH": f"{stubs}:{os.environ['PATH']}"}
+
+    def make(self, *arguments, **environment):
+        return subprocess.run(["make", *arguments], cwd=self.folder, env={**self.environment, **environment},
+                              capture_output=True, text=True, timeout=300, check=False)
+
+    def installs_nothing(self):
+        return not self.calls.exists()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    made = Clone(tmp_path_factory.mktemp("build"))
+    done = made.make("build")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return Clone(tmp_path)
+
+
+def compiled(done):
+    assert done.returncode == 0, done.stderr
+    return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  CC ")]
+
+
+def test_a_build_asks_nobody_but_pkg_config(clone):
+    assert clone.installs_nothing()
+    done = subprocess.run([clone.folder / "build/fcgi-webapp", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("fcgi-webapp ")
+
+
+def test_what_is_missing_is_named_in_one_line_and_nothing_is_installed(fresh, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = fresh.make("build", PKG_CONFIG_LIBDIR=str(tmp_path / "empty"))
+    assert done.returncode == 2 and done.stdout == ""
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make:")]
+    assert len(said) == 1, done.stderr
+    assert "json-c" in said[0] and "libseccomp" in said[0] and "make deps" in said[0]
+    assert fresh.installs_nothing() and not list(fresh.folder.glob("build/**/*.o"))
+
+
+def test_a_missing_pkg_config_is_named(fresh):
+    done = fresh.make("build", PKG_CONFIG="no-such-program")
+    assert done.returncode == 2 and "missing: pkg-config." in done.stderr
+
+
+def test_a_missing_cmocka_is_named_by_the_unit_tests_alone(clone, tmp_path):
+    for name in ("json-c", "libseccomp", "fcgi"):
+        shutil.copy2(find_pc(name), tmp_path)
+    done = clone.make("build/tests/test_cgi", PKG_CONFIG_LIBDIR=str(tmp_path))
+    assert done.returncode == 2 and "missing: cmocka." in done.stderr
+    assert clone.make("build", PKG_CONFIG_LIBDIR=str(tmp_path)).returncode == 0
+
+
+def find_pc(name):
+    folder = subprocess.run(["pkg-config", "--variable=pcfiledir", name], capture_output=True, text=True, check=True).stdout.strip()
+    return pathlib.Path(folder) / f"{name}.pc"
+
+
+def test_libraries_of_another_folder_are_used(tmp_path):
+    """A prefix with a libfcgi.a of its own, which the compiler would not find by itself."""
+    for folder in ("lib", "include"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "lib/libfcgi.a").write_text("")
+    (tmp_path / "fcgi.pc").write_text(f"prefix={tmp_path}\nlibdir=${{prefix}}/lib\nName: fcgi\nDescription: -\nVersion: 1\nLibs: -lfcgi\n")
+    (tmp_path / "json-c.pc").write_text(f"prefix={tmp_path}\nName: json-c\nDescription: -\nVersion: 1\n"
+                                        "Libs: -L${prefix}/lib -ljson-c\nCflags: -I${prefix}/include/json-c\n")
+    environment = {**os.environ, "PKG_CONFIG_LIBDIR": str(tmp_path)}
+
+    def ask(what):
+        return subprocess.run([ROOT / "scripts/libraries", what, "fcgi", "json-c"], env=environment,
+                              capture_output=True, text=True, check=True).stdout.split()
+    assert ask("libs") == [f"{tmp_path}/lib/libfcgi.a", f"-L{tmp_path}/lib", "-ljson-c"]
+    assert ask("cflags") == ["-isystem", f"{tmp_path}/include", "-isystem", f"{tmp_path}/include/json-c"]
+
+
+def test_a_change_of_flags_or_compiler_compiles_everything_again(clone):
+    everything = len(list(clone.folder.glob("fcgi/**/*.c"))) + 2  # version.c and page.c
+    assert compiled(clone.make("build")) == []
+    assert len(compiled(clone.make("build", "CFLAGS=-DNOTHING"))) == everything
+    assert compiled(clone.make("build", "CFLAGS=-DNOTHING")) == []
+    assert len(compiled(clone.make("build"))) == everything
