@@ -31,7 +31,7 @@ RUN --mount=type=secret,id=apt-sources,target=/etc/apt/sources.list.d/machine.li
 WORKDIR /opt/fcgi-webapp
 COPY LICENSE ./
 COPY nginx nginx
-COPY scripts/run scripts/nginx scripts/nginx-conf scripts/
+COPY scripts/run scripts/nginx scripts/nginx-quit scripts/nginx-conf scripts/
 COPY scripts/entrypoint scripts/stress /usr/local/bin/
 COPY --from=build /src/build/fcgi-webapp /usr/local/bin/
 # Whatever umask the checkout was made with.

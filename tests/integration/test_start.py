@@ -144,12 +144,12 @@ def test_a_port_in_use_ends_all_with_what_to_do(own_service):
 def test_nginx_missing_is_said(folder):
     tools = folder / "bin"
     tools.mkdir()
-    for tool in ("dirname", "mkdir", "sh"):
+    for tool in ("dirname", "mkdir", "bash"):
         (tools / tool).symlink_to(shutil.which(tool))
     # An empty /usr/sbin on the PATH is not to be had, so the script is told another.
     script = (ROOT / "scripts" / "run").read_text().replace("PATH=$PATH:/usr/sbin:/sbin", f"PATH={tools}")
     (folder / "run").write_text(script)
-    run = subprocess.run(["sh", folder / "run"], cwd=folder, env={"PATH": str(tools), "PROGRAM": str(PROGRAM)},
+    run = subprocess.run(["bash", folder / "run"], cwd=folder, env={"PATH": str(tools), "PROGRAM": str(PROGRAM)},
                          capture_output=True, text=True, timeout=30)
     assert run.returncode == 1
     assert "nginx is not installed" in run.stderr and len(run.stderr.splitlines()) == 1
