@@ -150,6 +150,35 @@ $(BUILD)/tests/test_fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(LIBRARY)
 
 -include $(UNIT_TESTS:=.d)
 
+# --- for those who work on it -------------------------------------------------
+
+.PHONY: check hooks compdb
+check: ## format, layers, build and unit tests, in less than a minute
+	@scripts/deps build unit format
+	@$(list_c) | xargs clang-format --dry-run -Werror
+	@scripts/layers
+	@$(MAKE) --no-print-directory $(PROGRAM) $(UNIT_TESTS)
+	@scripts/test unit
+
+hooks: ## a pre-push hook that runs make check
+	@scripts/hooks
+
+# An entry of compile_commands.json: a source, and further flags.
+json = $(subst ",\",$(subst \,\\,$1))
+entry = {"directory": "$(CURDIR)", "file": "$1", "command": "$(call json,$(COMPILE) $2 -c $1)"}
+comma := ,
+
+compdb: $(BUILD)/flags ## compile_commands.json, from which clangd knows the flags
+	@$(eval COMPILE := $(CC) $(CFLAGS_ALL))
+	@$(file >compile_commands.json,[$(call entry,scripts/check-routes.c))
+	@$(foreach source,$(SOURCES) $(wildcard tests/bench/*.c),\
+	$(file >>compile_commands.json,$(comma)$(call entry,$(source))))
+	@$(foreach source,$(wildcard tests/unit/*.c),\
+	$(file >>compile_commands.json,$(comma)$(call entry,$(source),-Itests/unit)))
+	@$(foreach source,$(wildcard tests/fuzz/*.c),\
+	$(file >>compile_commands.json,$(comma)$(call entry,$(source),-DCORPUS='""')))
+	@$(file >>compile_commands.json,])
+
 # --- harder tests -----------------------------------------------------------
 
 .PHONY: coverage sanitize fuzz chaos soak
@@ -182,13 +211,15 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(LIBRARY)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LDLIBS)
 
 .PHONY: lint format
+list_c = git ls-files 'fcgi/*.[ch]' 'scripts/*.[ch]' 'tests/*.[ch]'
+
 lint: ## every linter
 	@scripts/deps build lint
 	@scripts/lint
 
 format: ## clang-format over all C
-	@scripts/deps lint
-	@git ls-files 'fcgi/*.[ch]' 'scripts/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+	@scripts/deps format
+	@$(list_c) | xargs clang-format -i
 
 chaos: ## faults under load for SECONDS=60; prints one JSON line
 	@scripts/deps build run test

@@ -1,5 +1,6 @@
 """make build: wherever the libraries are, without installing anything."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -116,3 +117,16 @@ def test_a_change_of_flags_or_compiler_compiles_everything_again(clone):
     assert len(compiled(clone.make("build", "CFLAGS=-DNOTHING"))) == everything
     assert compiled(clone.make("build", "CFLAGS=-DNOTHING")) == []
     assert len(compiled(clone.make("build"))) == everything
+
+
+def test_compile_commands_are_those_of_the_build(clone):
+    assert clone.make("compdb").returncode == 0
+    entries = {entry["file"]: entry for entry in json.loads((clone.folder / "compile_commands.json").read_text())}
+    sources = {str(path.relative_to(clone.folder)) for folder in ("fcgi", "tests", "scripts") for path in clone.folder.glob(f"{folder}/**/*.c")}
+    assert set(entries) == sources
+    for file in ("fcgi/main.c", "tests/unit/test_cgi.c", "tests/fuzz/replay.c"):
+        entry = entries[file]
+        assert entry["directory"] == str(clone.folder)
+        done = subprocess.run(f"{entry['command']} -fsyntax-only -MF /dev/null", shell=True, cwd=entry["directory"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (file, done.stderr)
