@@ -305,24 +305,18 @@ def stress(*arguments):
                           env={"PATH": os.environ["PATH"], "PROGRAM": str(PROGRAM)})
 
 
-def test_stress_says_which_limits_it_found_and_what_alarm_to_expect():
+def test_stress_says_which_limits_it_found():
     with Cgroup(cpu=0.2, memory=128 << 20) as cgroup:
         run = subprocess.run([ROOT / "scripts" / "stress", "--cpu", "1.5", "--seconds", "1.2"], preexec_fn=cgroup.enter,
                              capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"], "PROGRAM": str(PROGRAM)})
         assert run.returncode == 0, run.stderr
         assert "0.2" in run.stdout and "128" in run.stdout
-        assert "ContainerCPUOverLimit" in run.stdout
 
 
 def test_stress_has_help_with_examples_and_refuses_what_load_refuses():
     run = stress("--help")
     assert run.returncode == 0 and "stress --cpu 1.5 --seconds 180" in run.stdout and "--memory 95%" in run.stdout
     assert stress().returncode == 2
-    run = stress("--memory", "0.001", "--seconds", "0.2")
-    assert run.returncode == 0 and "alarm" not in run.stdout
-    with Cgroup(memory=128 << 20) as cgroup:
-        run = subprocess.run([ROOT / "scripts" / "stress", "--memory", "0.9", "--seconds", "0.2"], preexec_fn=cgroup.enter,
-                             capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"], "PROGRAM": str(PROGRAM)})
-    assert run.returncode == 0 and "ContainerMemoryNearLimit" in run.stdout
+    assert stress("--memory", "0.001", "--seconds", "0.2").returncode == 0
     bad = stress("--cpu", "banana")
     assert bad.returncode == 2 and len(bad.stderr.splitlines()) == 1

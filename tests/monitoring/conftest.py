@@ -35,6 +35,10 @@ def alerts():
     return [rule for rule in rules() if "alert" in rule]
 
 
+def inhibit_rules():
+    return yaml.safe_load((MONITORING / "alertmanager" / "alertmanager.yml").read_text())["inhibit_rules"]
+
+
 def run(*command, **options):
     """What a command printed; its failure is the test's."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **options)

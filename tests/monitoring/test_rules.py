@@ -63,16 +63,6 @@ def test_there_is_no_runbook_without_an_alert():
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in alerts()}
 
 
-def test_the_alerts_of_the_design_are_there_with_their_severities():
-    critical = {"AppDown", "NginxDown", "ContainerCPUOverLimit", "ContainerMemoryOverLimit", "ContainerOOMKilled", "ErrorBudgetBurnFast",
-                "LatencyBurnFast", "CrashLooping", "NotConnectedToAlertmanager", "SlackSendFailing"}
-    high = {"TargetDown", "ContainerCPUNearLimit", "ContainerMemoryNearLimit", "ErrorBudgetBurnSlow", "LatencyBurnSlow", "RequestsQueueing",
-            "WorkersCrashing", "WorkerDeadlines", "CounterStoreRecovered", "ContainerRestarting", "ReplicasMismatch", "HPAMaxedOut",
-            "MetricsMissing", "ConfigReloadFailed"}
-    expected = {**dict.fromkeys(critical, "critical"), **dict.fromkeys(high, "high"), "Watchdog": "none"}
-    assert {alert["alert"]: alert["labels"]["severity"] for alert in alerts()} == expected
-
-
 @pytest.mark.parametrize("name", [alert["alert"] for alert in alerts() if alert["alert"] != "Watchdog"])  # which always fires
 def test_promtool_sees_it_silent_firing_recovered_and_silent_without_data(name):
     histories, without_data = [], None
