@@ -10,13 +10,13 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 TRACEFILE = """TN:
-SF:{place}/fcgi/router.c
+SF:{place}/fcgi/http/router.c
 FNF:4
 FNH:3
 LF:40
 LH:30
 end_of_record
-SF:{place}/fcgi/log.c
+SF:{place}/fcgi/base/log.c
 FNF:1
 FNH:1
 LF:10
