@@ -11,6 +11,8 @@ import pytest
 from conftest import PAGES, ROOT, RUNBOOKS, ask, commands, find, harness, help_of, make_targets, name, options, routes, written
 
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs/reference.md").read_text()
+KUBERNETES = (ROOT / "docs/kubernetes.md").read_text()
 MANUAL = (ROOT / "docs/man/fcgi-webapp.1").read_text()
 ALL_OPTIONS = {option for command in commands() for option in options(command)}
 
@@ -29,14 +31,14 @@ def rows(text):
 # --- commands and options -----------------------------------------------------------
 
 
-def test_readme_shows_every_command_with_what_it_does():
-    shown = re.findall(r"^fcgi-webapp (\w+) +\S", README, re.M)
+def test_the_reference_shows_every_command_with_what_it_does():
+    shown = re.findall(r"^fcgi-webapp (\w+) +\S", REFERENCE, re.M)
     assert tuple(shown) == commands()
 
 
-def test_readme_has_every_option_of_serve_with_its_argument_and_default():
+def test_the_reference_has_every_option_of_serve_with_its_argument_and_default():
     shown = {}
-    for cells in rows(README):
+    for cells in rows(REFERENCE):
         row = re.fullmatch(r"--(\[no-\])?([a-z][a-z-]*)(?: ([A-Z]+))?", cells[0])
         if row:
             shown[row[2]] = (row[1] or "", row[3] or "", cells[1])
@@ -45,10 +47,10 @@ def test_readme_has_every_option_of_serve_with_its_argument_and_default():
         assert default in shown[option][2], option
 
 
-def test_readme_names_every_option_of_every_command():
+def test_the_reference_names_every_option_of_every_command():
     for command in commands():
         for option in options(command):
-            assert "--" + option in README or "--[no-]" + option in README, (command, option)
+            assert "--" + option in REFERENCE or "--[no-]" + option in REFERENCE, (command, option)
 
 
 def test_every_option_that_a_page_names_exists():
@@ -110,9 +112,9 @@ def test_the_example_of_each_help_takes_options_that_exist():
 # --- routes -----------------------------------------------------------------------------
 
 
-def test_readme_has_every_route_with_its_methods_and_no_other():
+def test_the_reference_has_every_route_with_its_methods_and_no_other():
     shown = {}
-    for cells in rows(README):
+    for cells in rows(REFERENCE):
         path = re.search(r"(/[\w{}/]*)", cells[0])
         methods = re.findall(r"\b(GET|POST|DELETE|PUT|PATCH)\b", cells[0])
         if path and methods:
@@ -147,9 +149,9 @@ def families(service):
     return dict(re.findall(r"^# TYPE (\S+) (\w+)", text, re.M))
 
 
-def test_readme_has_every_metric(service):
+def test_the_reference_has_every_metric(service):
     for family in families(service):
-        assert family in README or family.startswith("process_"), family
+        assert family in REFERENCE or family.startswith("process_"), family
 
 
 def test_every_metric_that_a_page_names_exists(service):
@@ -222,8 +224,8 @@ def test_every_signal_that_the_pool_takes_is_described(service):
         assert re.search(r"^\.It Dv .*\b%s\b" % short, MANUAL, re.M), short
 
 
-def test_readme_says_what_to_do_about_a_missing_image_before_it_waits_for_the_pods():
-    assert README.index("ImagePullBackOff") < README.index("scripts/load-image") < README.index("--timeout=5m")
+def test_the_kubernetes_page_handles_a_missing_image_before_it_waits_for_the_pods():
+    assert KUBERNETES.index("ImagePullBackOff") < KUBERNETES.index("scripts/load-image") < KUBERNETES.index("--timeout=5m")
 
 
 def test_the_version_is_printed():
