@@ -82,7 +82,7 @@ def memory_over_limit(stack, report):
 def killed_for_memory(stack, report):
     limited(stack)
     prove(stack, "ContainerOOMKilled", lambda: accepted(stack.request("/riseload?seconds=60&load=0&memory=120%25", "POST")),
-          lambda: None, report, "critical", r"\d+ kill\(s\)", resolved_within=420)
+          lambda: None, report, "critical", r"kernel killed \d+ process", resolved_within=420)
 
 
 def errors(stack, report):
@@ -120,7 +120,7 @@ def workers_crash(stack, report):
 def worker_hangs(stack, report):
     def cause():
         assert stack.request("/hang", "POST", timeout=60)[0] in (502, 504)
-    prove(stack, "WorkerDeadlines", cause, lambda: None, report, "high", r"[12] workers were killed", resolved_within=420)
+    prove(stack, "WorkerDeadlines", cause, lambda: None, report, "high", r"[12] worker\(s\) were killed", resolved_within=420)
 
 
 def requests_queue(stack, report):

@@ -1,4 +1,4 @@
-"""The rules: valid, each alert proven silent, firing and recovered, each with a page that says what to do."""
+"""The rules are valid, each alert is tested silent, firing and recovered, and each has a runbook."""
 
 import re
 import subprocess
@@ -10,10 +10,10 @@ from conftest import MONITORING, ROOT, RULES, alerts, load_module, rules, run, w
 
 TESTS = sorted((MONITORING / "prometheus" / "tests").glob("*.yml"))
 RUNBOOKS = MONITORING / "runbooks"
-# Alerts whose job missing data is.
+# Alerts that must fire without data.
 FIRE_WITHOUT_DATA = {"MetricsMissing", "Watchdog"}
-# What other programs say of themselves, as far as the rules read it; the
-# application's own metrics are looked up in what it prints.
+# Metrics of other programs that the rules use. The application's own metrics
+# are read from its output.
 OTHERS = {
     "up",
     "nginx_up",
@@ -38,12 +38,12 @@ def metrics_in(expression):
 
 
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
-def test_promtool_finds_nothing_to_say_about(path):
+def test_promtool_accepts(path):
     assert "SUCCESS" in run("promtool", "check", "rules", path)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
-def test_the_rules_do_what_their_tests_say_of(path):
+def test_the_rules_pass_their_promtool_tests_of(path):
     assert "SUCCESS" in run("promtool", "test", "rules", path)
 
 
@@ -79,7 +79,7 @@ def test_promtool_sees_it_silent_firing_recovered_and_silent_without_data(name):
 
 
 def printed_metrics(folder):
-    """What a pool that has just begun prints."""
+    """The metrics of a new pool."""
     program, counters = ROOT / "build" / "fcgi-webapp", folder / "counters"
     pool = subprocess.Popen([program, "serve", "--socket", folder / "app.sock", "--metrics-socket", folder / "metrics.sock", "--metrics-file", counters],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -91,7 +91,7 @@ def printed_metrics(folder):
         pool.wait(30)
 
 
-def test_every_series_that_a_rule_reads_is_one_that_somebody_gives(tmp_path):
+def test_every_metric_that_a_rule_uses_exists(tmp_path):
     recorded = {rule["record"] for rule in rules() if "record" in rule}
     printed = printed_metrics(tmp_path)
     assert 'le="0.25"' in printed, "the latency objective needs that bucket"
@@ -100,11 +100,11 @@ def test_every_series_that_a_rule_reads_is_one_that_somebody_gives(tmp_path):
     assert unknown == set()
 
 
-def test_the_reader_of_expressions_reads_them_right():
+def test_metrics_in_finds_the_metrics_of_an_expression():
     assert metrics_in('sum by (a, b) (rate(x_total{c=~"d_e", f="g"}[5m])) / on (h) job:y:rate5m > 2.5 and up == 1') == {"x_total", "job:y:rate5m", "up"}
 
 
-def test_what_is_recorded_is_read_by_an_alert_its_text_or_another_rule():
+def test_every_recorded_series_is_used_by_an_alert_or_another_rule():
     text = "".join(rule["expr"] + "".join(rule.get("annotations", {}).values()) for rule in rules())
     assert [rule["record"] for rule in rules() if "record" in rule and rule["record"] not in text] == []
 

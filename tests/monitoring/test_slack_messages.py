@@ -1,6 +1,6 @@
-"""The Slack template, rendered by the real Alertmanager and read where it arrives.
+"""The real Alertmanager renders the Slack template and sends it to a stand-in for Slack.
 
-With SLACK_MESSAGES=write what came goes into docs/slack-messages.md.
+SLACK_MESSAGES=write writes the messages to docs/slack-messages.md.
 """
 
 import datetime
@@ -18,7 +18,7 @@ PAGE = {}
 
 @pytest.fixture(autouse=True)
 def started(alertmanager):
-    """Just now: Alertmanager does not wait for the rest of a group that is old already."""
+    """The start time of the alerts: now. Alertmanager sends a group with an old alert without waiting for the rest."""
     global STARTED
     STARTED = datetime.datetime.now(datetime.timezone.utc)
 
@@ -44,7 +44,7 @@ def alert(name, number=1, resolved=False, **labels):
 
 
 def arrive(stand_in, count):
-    """What the count-th message said, when it has come and nothing about any was wrong."""
+    """Wait for message number `count` and return it. Fails if the stand-in refused a message."""
     wait_for(lambda: len(stand_in.messages) >= count or stand_in.refused, what="a message")
     assert not stand_in.refused, stand_in.refused[0]["faults"]
     message = stand_in.messages[count - 1]["message"]
@@ -52,20 +52,20 @@ def arrive(stand_in, count):
 
 
 def keep(heading, message):
-    """For the page in docs, with one time for all, since each run's would differ."""
+    """Keep a message for docs/slack-messages.md, with a fixed time, since each run has another."""
     PAGE[heading] = re.sub(r"\w{3} \d+ \d\d:\d\d:\d\d", "May 17 09:30:00", slack.as_text({"username": message["username"], "attachments": [message]}))
     print("\n## %s\n\n%s" % (heading, PAGE[heading]))
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_a_group_that_fires_and_then_resolves_is_readable(alertmanager, stand_in, count):
+def test_a_group_that_fires_and_resolves_is_readable(alertmanager, stand_in, count):
     name = "ContainerCPUOverLimit"
     alertmanager.send(*(alert(name, number) for number in range(count)))
     firing = arrive(stand_in, 1)
     keep("%d firing" % count, firing)
     assert firing["title"].endswith("[FIRING %d] %s (critical)" % (count, name))
     assert firing["color"] == "#c62828"
-    for part in ("wants more CPU than its limit", "uses 100% of its CPU limit and was throttled in 97% of the last periods:", "critical since <!date^%d^" % STARTED.timestamp(), "|Runbook>", "|Graph>", "|Silence>",
+    for part in ("wants more CPU than its limit", "uses 100% of its CPU limit and was throttled in 97% of the last periods.", "critical since <!date^%d^" % STARTED.timestamp(), "|Runbook>", "|Graph>", "|Silence>",
                  "/runbooks/ContainerCPUOverLimit.md"):
         assert part in firing["text"]
 
@@ -78,7 +78,7 @@ def test_a_group_that_fires_and_then_resolves_is_readable(alertmanager, stand_in
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_a_group_of_which_half_has_resolved_keeps_the_two_apart(alertmanager, stand_in, count):
+def test_a_group_that_is_half_resolved_separates_firing_and_resolved_alerts(alertmanager, stand_in, count):
     name = "ContainerCPUOverLimit"
     alertmanager.send(*(alert(name, number) for number in range(2 * count)))
     arrive(stand_in, 1)
@@ -93,7 +93,7 @@ def test_a_group_of_which_half_has_resolved_keeps_the_two_apart(alertmanager, st
     assert resolved and all(int(number) % 2 == 1 for number in resolved)
 
 
-def test_every_alert_fits_thirty_times_firing_and_resolved(alertmanager, stand_in):
+def test_thirty_firing_and_resolved_alerts_of_each_kind_fit_into_a_message(alertmanager, stand_in):
     """The longest expression and the longest labels too."""
     inhibited = {matcher for rule in inhibit_rules() for matcher in rule["target_matchers"]}
     sent = [rule["alert"] for rule in alerts()
@@ -119,7 +119,7 @@ def test_high_looks_different_from_critical(alertmanager, stand_in):
     assert message["icon_emoji"] == ":large_orange_circle:"
 
 
-def test_signs_that_are_markup_to_slack_arrive_as_themselves(alertmanager, stand_in):
+def test_slack_markup_characters_are_escaped(alertmanager, stand_in):
     hostile = alert("AppDown", pod="a<b>&c|d \"e\"", instance="<!channel>")
     hostile["annotations"]["summary"] = "5 < 6 & 7 > 3 <!channel>"
     alertmanager.send(hostile)
@@ -139,7 +139,7 @@ def test_alertmanager_tries_again_when_slack_refuses(alertmanager, stand_in, sta
     assert all(entry["faults"] == [] for entry in stand_in.refused)
 
 
-def test_the_heartbeat_beats_and_stops_when_slack_is_known_to_fail(alertmanager, stand_in):
+def test_the_heartbeat_stops_while_slack_fails(alertmanager, stand_in):
     alertmanager.send(alert("Watchdog"))
     wait_for(lambda: stand_in.heartbeats, what="a heartbeat")
     assert stand_in.messages == []
@@ -149,7 +149,7 @@ def test_the_heartbeat_beats_and_stops_when_slack_is_known_to_fail(alertmanager,
     assert [entry["labels"]["alertname"] for entry in muted if entry["status"]["state"] == "suppressed"] == ["Watchdog"]
 
 
-def test_near_says_nothing_while_over_does(alertmanager, stand_in):
+def test_an_alert_near_the_limit_is_silent_while_the_one_over_it_fires(alertmanager, stand_in):
     alertmanager.send(alert("ContainerCPUNearLimit"), alert("ContainerCPUOverLimit"), alert("ContainerCPUNearLimit", number=2))
     wait_for(lambda: len(stand_in.messages) >= 2, what="two messages")
     titles = sorted(entry["message"]["attachments"][0]["title"].split("] ")[1] for entry in stand_in.messages)
@@ -158,7 +158,7 @@ def test_near_says_nothing_while_over_does(alertmanager, stand_in):
     assert "FIRING 1" in near["message"]["attachments"][0]["title"]
 
 
-def test_the_stand_in_refuses_what_slack_would_mangle():
+def test_the_stand_in_refuses_what_slack_would_change():
     good = {"attachments": [{"text": "a &amp; b <https://x.example/?a=1&amp;b=2|link>", "fallback": "a", "color": "good"}]}
     assert slack.faults_of(good) == []
     for change in ({"text": "a & b"}, {"text": "a < b"}, {"text": "<!channel>"}, {"text": "x" * 8001}, {"title": "x" * 1025},
@@ -169,13 +169,13 @@ def test_the_stand_in_refuses_what_slack_would_mangle():
     assert slack.faults_of(None)
 
 
-def test_the_page_in_docs_shows_the_messages_as_they_are():
-    """Last in the file: it needs what the others rendered."""
+def test_the_page_in_docs_shows_the_current_messages():
+    """This test must be last: it compares the messages of the other tests."""
     path = RULES[0].parents[3] / "docs" / "slack-messages.md"
-    page = "# What arrives in Slack\n\nRendered by the real Alertmanager in `tests/monitoring/test_slack_messages.py`; `[...]` is a link.\n"
+    page = "# Slack messages\n\n`tests/monitoring/test_slack_messages.py` renders these messages with the real Alertmanager. `[...]` is a link.\n"
     for heading in HEADINGS:
         page += "\n## %s\n\n```text\n%s\n```\n" % (heading, PAGE.get(heading))
     if os.environ.get("SLACK_MESSAGES") == "write":
         path.write_text(page)
     if set(PAGE) == set(HEADINGS):
-        assert path.read_text() == page, "docs/slack-messages.md has drifted; SLACK_MESSAGES=write writes it anew"
+        assert path.read_text() == page, "docs/slack-messages.md is out of date: run with SLACK_MESSAGES=write"
