@@ -1,4 +1,4 @@
-"""The dashboard: every query has data, no query is tied to a place, every threshold is an alarm's."""
+"""The dashboard: every query has data, no query is tied to a place, every threshold is an alert's."""
 
 import json
 import math
