@@ -110,7 +110,8 @@ run: ## the service on 8081, its metrics on 8000, until Ctrl-C
 	@scripts/deps build run
 	@$(MAKE) --no-print-directory $(PROGRAM)
 	@$(foreground) env HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
-	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' scripts/run
+	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' \
+	BLOCKING_WORKERS='$(BLOCKING_WORKERS)' scripts/run
 
 # --- test -------------------------------------------------------------------
 

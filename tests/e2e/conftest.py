@@ -69,7 +69,7 @@ class Stack:
                 self.process = subprocess.Popen([ROOT / "scripts" / "stack"], stdout=output, stderr=output, start_new_session=True,
                                                 env={**os.environ, **ports, **environment, "STACK_DIR": str(self.folder)})
             try:
-                wait_for(lambda: "Ctrl-C ends it all" in self.output() or self.process.poll() is not None, 60, "the stack's start")
+                wait_for(lambda: "Ctrl-C stops everything" in self.output() or self.process.poll() is not None, 60, "the stack's start")
                 assert self.process.poll() is None, self.output()
             except AssertionError:
                 self.stop()
@@ -192,7 +192,7 @@ class Traffic:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """A line per alarm, on the screen and in build/e2e/report."""
+    """A line per alert, on the screen and in build/e2e/report."""
     if not REPORT:
         return
     terminalreporter.section("from cause to Slack")
