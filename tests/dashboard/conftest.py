@@ -1,4 +1,4 @@
-"""A Prometheus that scrapes the real service, and samples of what only a cluster has."""
+"""A Prometheus that scrapes the real service, and samples of metrics that need a cluster."""
 
 import http.server
 import json

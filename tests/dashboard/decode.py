@@ -1,4 +1,4 @@
-"""Decode the dashboard with Grafana's own model, and say what the model does not know: Grafana would drop it without a word."""
+"""Decodes the dashboard with Grafana's own model, and reports unknown fields, which Grafana would silently drop."""
 
 import json
 import sys

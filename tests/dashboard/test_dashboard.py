@@ -76,7 +76,7 @@ def test_a_query_without_data_is_noticed(prometheus):
 # --- what can be read in the file -----------------------------------------------------
 
 
-def test_no_datasource_namespace_or_pod_is_written_down():
+def test_no_datasource_namespace_or_pod_is_hard_coded():
     def references(node):
         if isinstance(node, dict):
             if "datasource" in node:
@@ -107,7 +107,7 @@ def test_every_panel_has_a_unit_an_own_title_and_an_own_number():
         assert len(values) == len(set(values)), key
 
 
-def test_every_alert_is_linked_from_a_panel_to_a_runbook_that_exists():
+def test_every_alert_has_a_panel_that_links_to_its_runbook():
     linked = set(re.findall(r"/monitoring/runbooks/(\w+)\.md", TEXT))
     assert linked == set(ALERTS)
     for name in linked:

@@ -1,4 +1,4 @@
-"""The documents, what there really is, and a copy of the tree with the service in it."""
+"""The documents, the facts to compare them with, and a copy of the tree with a running service."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ from modules import load_module  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
 RUNBOOKS = sorted((ROOT / "monitoring/runbooks").glob("*.md"))
-GENERATED = {"CHANGELOG.md", "slack-messages.md"}  # what was true of a release; what a test writes
+GENERATED = {"CHANGELOG.md", "slack-messages.md"}  # the history of releases; a page that a test writes
 
 harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
 
@@ -31,7 +31,7 @@ def written():
 
 
 def find(pattern):
-    """(page, match) of every place where the pages say something."""
+    """(page, match) for every match in the pages."""
     return [(name(path), match) for path, text in written().items() for match in re.finditer(pattern, text, re.M)]
 
 

@@ -1,4 +1,4 @@
-"""The commands of the pages, run as they stand there, in a copy of the tree.
+"""Runs the commands of the pages unchanged, in a copy of the tree.
 
 A block that cannot run here says why in a comment above it, <!-- not run: why -->, or for all of its page under the title,
 <!-- no block of this page is run: why -->. Of make, `build` and `run` are run; the other targets have tests of their own, so here
@@ -20,7 +20,7 @@ from conftest import GENERATED, PAGES, harness, name
 BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?^```sh\n(?P<text>.*?)^```$", re.M | re.S)
 WHOLE_PAGE = re.compile(r"\A# .*\n\n<!-- no block of this page is run: ([^>]+) -->$", re.M)
 
-# Says the status of each answer, which curl keeps to itself.
+# Prints the status of each answer, which curl does not.
 CURL = """curl() { command curl -sS -w '%{stderr}status %{http_code}\\n' "$@"; }\n"""
 
 
@@ -62,7 +62,7 @@ def answers(port, process, clone):
 
 
 def end(process):
-    """As Ctrl-C does it: to all of the terminal's processes."""
+    """Like Ctrl-C: to all processes of the terminal."""
     os.killpg(process.pid, signal.SIGINT)
     return process.wait(60)
 
@@ -126,7 +126,7 @@ def test_install_puts_a_service_into_a_folder_that_runs_from_there(clone, tmp_pa
         assert process.wait(60) == 0
 
 
-def test_systemd_finds_nothing_to_complain_about_in_the_unit(clone, tmp_path):
+def test_systemd_accepts_the_unit(clone, tmp_path):
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
     assert clone.run("make install PREFIX=%s" % tmp_path).returncode == 0

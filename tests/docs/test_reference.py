@@ -1,4 +1,4 @@
-"""What the pages name exists, and what exists is named."""
+"""Everything that the pages name exists, and everything that exists is documented."""
 
 import pathlib
 import re
@@ -170,7 +170,7 @@ def test_every_make_target_that_a_page_names_exists():
         assert (match[1] or match[2]) in make_targets(), (page, match[0])
 
 
-def test_every_target_for_people_says_what_it_is_for():
+def test_every_make_target_for_people_has_a_description():
     text = (ROOT / "Makefile").read_text()
     documented = set(re.findall(r"^([a-z0-9-]+):.*## \S", text, re.M))
     for target in ("run", "test", "build", "deps", "coverage", "sanitize", "fuzz", "chaos", "stack", "e2e", "bench", "bench-metrics", "image",

@@ -1,4 +1,4 @@
-"""`scripts/stack` as a person starts it, on ports and in a folder of its own."""
+"""Starts `scripts/stack` on free ports and in a folder of its own."""
 
 import contextlib
 import json

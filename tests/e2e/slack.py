@@ -1,4 +1,4 @@
-"""A stand-in for Slack: takes what Alertmanager posts, checks it, shows it, keeps it.
+"""A stand-in for Slack: accepts Alertmanager's messages, checks, prints and keeps them.
 
     POST /services/...    an incoming webhook: 200 "ok", or 400 for what Slack would mangle
     POST /heartbeat       where Watchdog goes

@@ -1,7 +1,7 @@
-"""Each alarm set off for real, up to the Slack message, with the shipped rules and intervals.
+"""Triggers each alert up to the Slack message, with the shipped rules and intervals.
 
-Every case has a stack of its own, so they run side by side, and "nothing else was said" is what its Slack shows.
-SILENCE_MINUTES (5) is how long normal traffic has to go by without an alarm; CASES=name,name runs only those.
+Every case has a stack of its own, so the cases run in parallel, and no other message may arrive in its Slack.
+SILENCE_MINUTES (5): how long normal traffic must fire no alert. CASES=name,name: run only these cases.
 """
 
 import concurrent.futures

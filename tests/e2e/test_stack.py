@@ -1,4 +1,4 @@
-"""`make stack` as a tool: how it begins, where it sends, and that it leaves nothing behind."""
+"""`make stack`: its start, its messages, and that it leaves nothing behind."""
 
 import glob
 import os

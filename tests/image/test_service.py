@@ -57,7 +57,7 @@ def idle_seconds():
     return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def test_under_stress_it_is_throttled_as_the_alarm_wants_and_health_answers(limited):
+def test_stress_throttles_the_container_and_health_still_answers(limited):
     with subprocess.Popen(
         [ROOT / "scripts/engine", "exec", limited.name, "stress", "--cpu", "1.5", "--seconds", "30"], stdout=subprocess.PIPE, text=True
     ) as stress:
@@ -89,7 +89,7 @@ def test_under_stress_it_is_throttled_as_the_alarm_wants_and_health_answers(limi
     assert limited.running()
 
 
-def test_memory_stress_fills_the_container_and_kills_nobody(limited):
+def test_memory_stress_fills_the_container_without_an_oom_kill(limited):
     starts = limited.samples()["fcgi_worker_starts_total"]
     with subprocess.Popen(
         [ROOT / "scripts/engine", "exec", limited.name, "stress", "--memory", "95%", "--seconds", "45"], stdout=subprocess.PIPE, text=True

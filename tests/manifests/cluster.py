@@ -1,4 +1,4 @@
-"""What `kubectl apply -f k8s` would make, as plain data: the documents, the pods, and who may reach whom."""
+"""The objects of `kubectl apply -f k8s` as plain data: documents, pods, and allowed connections."""
 
 from pathlib import Path
 

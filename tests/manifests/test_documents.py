@@ -1,4 +1,4 @@
-"""The files: what kubectl reads, in which order, and that nobody has to edit a generated one."""
+"""The files of k8s/: what kubectl reads, in which order, and which parts are generated."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def test_the_folder_holds_yaml_and_nothing_that_makes_kubectl_fail():
         assert path.stem != "kustomization", "`kubectl apply -f` refuses a folder with a kustomization.yaml"
 
 
-def test_yamllint_has_no_objection():
+def test_yamllint_accepts_the_manifests():
     result = subprocess.run(["yamllint", "--strict", K8S], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
@@ -56,7 +56,7 @@ def test_a_config_map_stands_before_the_pods_that_mount_it():
                     assert names.index(f"ConfigMap/{pod.namespace}/{wanted}") < names.index(name(pod.workload))
 
 
-def test_the_alarm_chain_goes_before_other_pods_and_after_those_of_the_cluster():
+def test_the_alerting_chain_has_priority_over_other_pods_but_not_over_those_of_the_cluster():
     names = [name(d) for d in DOCUMENTS]
     for pod in PODS:
         wanted = pod.spec.get("priorityClassName")
@@ -161,7 +161,7 @@ def test_no_secret_is_committed():
         assert not re.search(r"hooks\.slack\.com/services/\w", path.read_text()), path
 
 
-def test_the_autoscaler_keeps_two_and_the_deployment_does_not_argue():
+def test_the_autoscaler_keeps_two_pods_and_the_deployment_sets_no_replicas():
     hpa = get("HorizontalPodAutoscaler", "fcgi-webapp", "fcgi-webapp")
     assert hpa["apiVersion"] == "autoscaling/v2"
     assert hpa["spec"]["minReplicas"] == 2
@@ -169,7 +169,7 @@ def test_the_autoscaler_keeps_two_and_the_deployment_does_not_argue():
     assert "replicas" not in get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
 
 
-def test_an_update_of_the_service_never_takes_a_pod_away_first():
+def test_an_update_starts_a_new_pod_before_it_stops_an_old_one():
     spec = get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     keys = [c["topologyKey"] for c in spec["template"]["spec"]["topologySpreadConstraints"]]

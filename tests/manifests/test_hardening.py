@@ -71,7 +71,7 @@ def test_the_pod_satisfies_the_restricted_standard(one):
     ],
     ids=lambda v: ".".join(map(str, v)) if isinstance(v, list) else "",
 )
-def test_the_rules_see_a_pod_that_breaks_them(where, value):
+def test_the_checks_notice_a_pod_that_breaks_the_standard(where, value):
     spec = copy.deepcopy(PODS[0].spec)
     target = spec
     for step in where[:-1]:
@@ -87,7 +87,7 @@ def test_both_namespaces_refuse_a_pod_that_breaks_the_standard():
 
 
 @pods
-def test_the_ids_are_numeric_and_above_10000_and_nobody_else_has_them(one):
+def test_the_user_ids_are_numeric_above_10000_and_unique(one):
     context = one.spec["securityContext"]
     assert context["runAsUser"] > 10000 and context["runAsGroup"] > 10000
     for container in one.containers:
@@ -117,7 +117,7 @@ def test_the_pool_has_the_limits_that_the_original_had():
 
 
 @pods
-def test_liveness_and_readiness_are_different_questions(one):
+def test_liveness_and_readiness_are_different_checks(one):
     for container in one.containers:
         if container["name"] == "app":
             continue  # nginx's readiness probe asks for the pool's: tests/manifests/test_probes.py
@@ -126,7 +126,7 @@ def test_liveness_and_readiness_are_different_questions(one):
 
 
 @pods
-def test_the_image_is_pinned_and_not_fetched_when_it_is_there(one):
+def test_the_image_is_pinned_and_not_pulled_if_it_is_present(one):
     for container in one.containers:
         tag = container["image"].rpartition(":")[2]
         assert tag[:1].isdigit() or tag[:2] in ("v0", "v1", "v2", "v3"), container["image"]
@@ -139,7 +139,7 @@ def test_the_images_are_those_of_the_design():
     assert {"prometheus:v3.13.2", "alertmanager:v0.33.1", "kube-state-metrics:v2.19.1", "grafana:13.1.3"} <= images
 
 
-def test_only_those_who_ask_the_api_server_hold_a_token_for_it():
+def test_only_pods_that_use_the_api_server_have_a_token():
     for account in of_kind("ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
     bound = {s["name"] for b in of_kind("RoleBinding", "ClusterRoleBinding") for s in b["subjects"]}
@@ -159,7 +159,7 @@ def test_no_role_writes_or_reads_a_secret():
             assert set(rule["resources"]) <= {"pods", "deployments", "horizontalpodautoscalers", "nodes", "nodes/metrics"}
 
 
-def test_nginx_is_gone_before_the_pool_is_told_to_go():
+def test_nginx_stops_before_the_pool():
     one = PODS[0]
     hooks = {c["name"]: c["lifecycle"]["preStop"]["exec"]["command"] for c in one.containers if "lifecycle" in c}
     assert hooks["nginx"][0] == "sleep", "`sleep` as an action of its own is not in Kubernetes 1.29"

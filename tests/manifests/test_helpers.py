@@ -1,4 +1,4 @@
-"""The helper scripts, with a stand-in for kubectl and the others that writes down how it was called."""
+"""The helper scripts, with a stand-in for kubectl and other tools that records its calls."""
 
 import contextlib
 import os
@@ -78,7 +78,7 @@ def test_the_slack_address_may_come_from_a_file_without_a_last_newline(calls, tm
     assert (tmp_path / "stdin").read_text() == ADDRESS
 
 
-def test_what_is_no_address_is_refused_before_kubectl_is_called(calls):
+def test_an_invalid_slack_address_is_refused_before_kubectl_is_called(calls):
     result = run("slack-secret", input="xoxb-something\n")
     assert result.returncode == 2
     assert "https://" in result.stderr

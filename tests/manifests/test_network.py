@@ -1,4 +1,4 @@
-"""Who may reach whom: the whole table, and nothing that is not in it."""
+"""The network policies allow exactly the connections of the table."""
 
 import pytest
 from cluster import PODS, Peer, pod, reaches
@@ -65,12 +65,12 @@ def test_a_pod_calls_out_on_the_ports_of_the_table_only(one):
 @pods
 @pytest.mark.parametrize("protocol", ["UDP", "TCP"])
 @pytest.mark.parametrize(("resolver", "port"), RESOLVERS, ids=lambda v: getattr(v, "label", str(v)))
-def test_only_those_who_resolve_names_ask_the_dns(one, resolver, port, protocol):
+def test_only_pods_that_resolve_names_may_reach_the_dns(one, resolver, port, protocol):
     assert reaches(Peer.of(one), resolver, port, protocol) is (one.name in RESOLVES_NAMES)
 
 
 @pods
-def test_nobody_sends_udp_but_to_the_dns(one):
+def test_udp_is_allowed_to_the_dns_only(one):
     allowed = {port for port in PORTS if reaches(Peer.of(one), OUTSIDE, port, "UDP")}
     assert allowed == ({53, 5353} if one.name in RESOLVES_NAMES else set())
 

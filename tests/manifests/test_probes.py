@@ -1,4 +1,4 @@
-"""What the kubelet asks each container of the service, and what it does about the answers."""
+"""The probes of each container of the service, and their effects."""
 
 import pytest
 from cluster import pod

@@ -1,4 +1,4 @@
-"""Whatever a manifest names exists, and says the same as the configuration that it carries."""
+"""Everything that a manifest refers to exists and agrees with the configuration."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Where things are, and a real Alertmanager that talks to the Slack stand-in."""
+"""Paths, and a real Alertmanager that sends to the Slack stand-in."""
 
 import functools
 import json

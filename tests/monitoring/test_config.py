@@ -1,4 +1,4 @@
-"""The configurations: valid here and there, routed as the severities say, without a secret."""
+"""The configurations are valid, route by severity, and have no secret."""
 
 import re
 import string
@@ -24,11 +24,11 @@ def checked(tmp_path, text):
     return said
 
 
-def test_promtool_takes_the_local_configuration(tmp_path):
+def test_promtool_accepts_the_local_configuration(tmp_path):
     assert "SUCCESS" in checked(tmp_path, string.Template(LOCAL.read_text()).substitute(ADDRESSES))
 
 
-def test_promtool_takes_the_kubernetes_configuration(tmp_path):
+def test_promtool_accepts_the_kubernetes_configuration(tmp_path):
     """Debian builds Prometheus without Kubernetes' discovery, and the token lies only in a pod: these two are
     exchanged and all the rest is checked. `make lint` has the image's own version check the file as it is."""
     document = yaml.safe_load(PROMETHEUS.read_text())
@@ -47,7 +47,7 @@ def test_a_broken_configuration_would_be_noticed(tmp_path):
         checked(tmp_path, LOCAL.read_text() + "\nnot_a_key: 1\n")
 
 
-def test_both_scrape_and_evaluate_alike_so_that_what_is_proven_here_holds_there():
+def test_both_configurations_have_the_same_intervals():
     here, there = (yaml.safe_load(path.read_text()) for path in (LOCAL, PROMETHEUS))
     assert here["global"] == there["global"]
     assert here["rule_files"] == there["rule_files"]
@@ -67,7 +67,7 @@ def test_kubernetes_jobs_keep_and_name_what_the_rules_need():
     assert {"target_label": "container", "replacement": "app"} in jobs["fcgi-webapp"]["relabel_configs"]
 
 
-def test_amtool_takes_the_alertmanager_configuration():
+def test_amtool_accepts_the_alertmanager_configuration():
     assert "SUCCESS" in run("amtool", "check-config", ALERTMANAGER)
 
 
@@ -79,11 +79,11 @@ def test_amtool_takes_the_alertmanager_configuration():
     ("severity=info alertname=Other", "nobody"),
     ("alertname=Other", "nobody"),
 ])
-def test_an_alert_goes_where_its_severity_says(labels, receiver):
+def test_the_severity_of_an_alert_selects_its_receiver(labels, receiver):
     assert run("amtool", "config", "routes", "test", "--config.file=%s" % ALERTMANAGER, *labels.split()).strip().splitlines()[-1] == receiver
 
 
-def test_slack_is_told_of_the_end_too_and_soon():
+def test_resolved_messages_are_sent_soon():
     document = yaml.safe_load(ALERTMANAGER.read_text())
     for receiver in document["receivers"]:
         for slack in receiver.get("slack_configs", []):

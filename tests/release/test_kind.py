@@ -44,7 +44,7 @@ def kind(tmp_path):
     return run
 
 
-def test_it_goes_from_nothing_to_an_alarm(kind):
+def test_it_goes_from_an_empty_cluster_to_an_alert(kind):
     done, calls = kind()
     assert done.returncode == 0, done.stderr
     told = [line.partition(": ")[2] for line in done.stdout.splitlines()]
