@@ -1,7 +1,6 @@
 /*
- * Part of the build: fail where the router would not serve a route of
- * routes.def as it stands there. The router serves a literal path, or one
- * {word} as the last segment.
+ * Part of the build: fails if the router cannot serve a route of routes.def.
+ * The router serves literal paths, and paths whose last segment is a {word}.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +16,7 @@ static const struct {
 
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
 
-/* What is wrong with a path, or NULL. */
+/* Returns what is wrong with a path, or NULL. */
 static const char *
 find_fault(const char *path)
 {
