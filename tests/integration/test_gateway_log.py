@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import PROGRAM, ROOT, requests_of, total, wait_for
+from conftest import PROGRAM, ROOT, children, exists, requests_of, total, wait_for
 
 
 def counted(service, *key, count=1):
@@ -92,8 +92,10 @@ def test_what_nginx_answered_while_the_whole_pool_was_dead_is_counted_when_it_is
             with contextlib.suppress(OSError):
                 return service.get("/health").status == 200
         wait_for(is_up)
+        processes = [pid for child in children(pool.pid) for pid in (child, *children(child))]
         os.kill(pool.pid, signal.SIGKILL)
         pool.wait()
+        wait_for(lambda: not any(exists(pid) for pid in processes))  # each dies with its parent, a moment later
         failed = collections.Counter(service.get("/bye").status for _ in range(100))
         assert failed == {502: 100}
         pool = serve(service)
