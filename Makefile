@@ -16,7 +16,7 @@ CFLAGS_OWN = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
 	$(OPTIMISE) -MMD -MP $(CFLAGS)
 # Not $(file <...): make 4.3 does not always strip its newline.
 CFLAGS_ALL = $(CFLAGS_OWN) $(shell cat $(BUILD)/library-cflags)
-# What connection.c does in libfcgi's place, in the archive: the shared library calls
+# What fcgi/fastcgi/libfcgi.c does in libfcgi's place. In the archive, since the shared library calls
 # its own functions where it was linked with -Bsymbolic-functions, as on Ubuntu.
 WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_Write,--wrap=OS_IpcClose
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)

@@ -7,9 +7,9 @@
  * - ipcFd is set here, and keepConnection is 1. Otherwise the FCGX_Finish_r()
  *   inside FCGX_Accept_r() would close the connection.
  * - libfcgi never reads the socket, because FCGX_Accept_r() would block on an
- *   incomplete request. The request is received here, record.c validates its
- *   records, and libfcgi reads them from memory through __wrap_OS_Read(), once
- *   they are complete and without the records of other requests.
+ *   incomplete request. The request is received here and record.c validates
+ *   its records. libfcgi then reads the complete request from memory
+ *   (libfcgi.h).
  */
 #include "fastcgi/connection.h"
 
@@ -20,78 +20,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "fastcgi/record.h"
 #include "base/log.h"
+#include "fastcgi/libfcgi.h"
 #include "fastcgi/management.h"
-
-enum { SEND_TIMEOUT_SECONDS = 5 };
+#include "fastcgi/record.h"
 
 /* The bytes received on the connection that is being read. */
 static unsigned char received[RECORD_REQUEST_MAX];
 
 /* The value of FCGI_MAX_CONNS. */
 static unsigned connections_allowed;
-
-/* The complete request that libfcgi is reading. */
-static struct {
-	const unsigned char *next;
-	size_t left;
-} unread;
-
-/*
- * libfcgi's read function (the Makefile's WRAPPED). It returns the bytes of the
- * complete request, and then the end of the stream. It never blocks and saves a
- * system call.
- */
-int
-__wrap_OS_Read(int fd, char *buffer, size_t size)
-{
-	(void)fd;
-	if (size > unread.left)
-		size = unread.left;
-	memcpy(buffer, unread.next, size);
-	unread.next += size;
-	unread.left -= size;
-	return (int)size;
-}
-
-/*
- * libfcgi's write function. An interrupted write is repeated, but not beyond
- * the timeout: each repetition would start the socket's timeout again. After an
- * error the socket is shut down, because libfcgi would write a second time.
- */
-int
-__wrap_OS_Write(int fd, const char *buffer, size_t size)
-{
-	int64_t deadline = 0;
-	ssize_t written;
-
-	while ((written = write(fd, buffer, size)) < 0 && errno == EINTR) {
-		int64_t now = clock_now();
-
-		if (deadline == 0)
-			deadline =
-			    now + SEND_TIMEOUT_SECONDS * CLOCK_NS_PER_SECOND;
-		if (now > deadline)
-			break;
-	}
-	if (written < 0)
-		shutdown(fd, SHUT_RDWR);
-	return (int)written;
-}
-
-/*
- * libfcgi's close function. It does nothing: the connection's owner closes it,
- * and libfcgi's own function would wait up to 2 s for the web server.
- */
-int
-__wrap_OS_IpcClose(int fd, int shutdown)
-{
-	(void)fd;
-	(void)shutdown;
-	return 0;
-}
 
 int
 connection_init(unsigned connections_max)
@@ -115,7 +53,7 @@ is_trusted(const struct ucred *server)
 int
 connection_open(struct connection *connection, int fd)
 {
-	struct timeval timeout = {.tv_sec = SEND_TIMEOUT_SECONDS};
+	struct timeval timeout = {.tv_sec = LIBFCGI_SEND_TIMEOUT_SECONDS};
 	struct ucred server;
 	socklen_t size = sizeof(server);
 
@@ -313,8 +251,7 @@ accept_complete(struct connection *connection, const struct progress *progress,
 		connection->close_after = true;
 	}
 	free_partial(connection);
-	unread.next = received;
-	unread.left = progress->kept;
+	libfcgi_set_input(received, progress->kept);
 	return accept_request(connection);
 }
 
