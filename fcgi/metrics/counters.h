@@ -51,9 +51,8 @@ struct counters {
 	size_t slot_size;
 	/* in the slots; in a pool, in memory (counters_guard.h) */
 	struct scoreboard scoreboard;
-	size_t state_size;
+	size_t entry_size;
 	unsigned slot_count;
-	bool is_owner; /* holds the file's lock */
 };
 
 /*
@@ -93,7 +92,7 @@ counters_values(const struct counters *counters, unsigned slot)
 {
 	return (_Atomic uint64_t *)(counters->slots +
 				    slot * counters->slot_size +
-				    counters->state_size);
+				    counters->entry_size);
 }
 
 /* Add to a value of a slot that only the caller writes. */

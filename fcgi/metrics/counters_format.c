@@ -46,7 +46,7 @@ counters_format_layout(const struct counters_header *header)
 	    layout.label_sets + header->label_set_capacity * sizeof(uint64_t),
 	    LINE);
 	layout.slot_size =
-	    round_up(header->state_size + values * sizeof(uint64_t), LINE);
+	    round_up(header->entry_size + values * sizeof(uint64_t), LINE);
 	layout.file_size = layout.slots + header->slot_count * layout.slot_size;
 	return layout;
 }
@@ -141,7 +141,7 @@ counters_format_write(
 	    .fixed_count = (uint32_t)registry->fixed_count,
 	    .label_set_capacity = (uint32_t)registry->label_set_capacity,
 	    .slot_count = slot_count,
-	    .state_size = sizeof(struct scoreboard_entry),
+	    .entry_size = sizeof(struct scoreboard_entry),
 	};
 	size_t size;
 	char *text = registry_text(registry, &size);
@@ -273,7 +273,7 @@ validate_header(const struct counters_header *header, size_t size)
 	    header->slot_count > SLOTS_MAX ||
 	    header->label_set_capacity > LABEL_SETS_MAX ||
 	    header->fixed_count > REGISTRY_SIZE_MAX ||
-	    header->state_size > REGISTRY_SIZE_MAX ||
+	    header->entry_size > REGISTRY_SIZE_MAX ||
 	    counters_format_layout(header).file_size != size)
 		return "its size is not what its header says";
 	if (header->checksum !=
@@ -281,7 +281,7 @@ validate_header(const struct counters_header *header, size_t size)
 		return "its checksum does not match";
 	/* Every reader takes these slots for granted. */
 	if (header->slot_count < SLOT_WORKER ||
-	    header->state_size % sizeof(uint64_t) != 0)
+	    header->entry_size % sizeof(uint64_t) != 0)
 		return "its slots are not those of a counter file";
 	return NULL;
 }
@@ -350,7 +350,7 @@ counters_format_matches(
 	bool same =
 	    text && header->registry_size == size &&
 	    header->label_set_capacity == registry->label_set_capacity &&
-	    header->state_size == sizeof(struct scoreboard_entry) &&
+	    header->entry_size == sizeof(struct scoreboard_entry) &&
 	    memcmp(header + 1, text, size) == 0;
 
 	free(text);

@@ -24,7 +24,7 @@ struct counters_header {
 	uint32_t slot_count;
 	uint32_t registry_size;
 	uint64_t checksum; /* of the header with this at 0, and the registry */
-	uint32_t state_size; /* bytes of a slot before its values */
+	uint32_t entry_size; /* bytes of a slot before its values */
 	uint32_t unused;
 };
 

@@ -192,7 +192,6 @@ a_fresh_file_counts_from_zero(void **state)
 
 	(void)state;
 	assert_int_equal(counters.slot_count, SLOT_WORKER + 3);
-	assert_true(counters.is_owner);
 	for (size_t index = 0; index < VALUES; index++)
 		assert_int_equal(counters_sum(&counters, index), 0);
 	counters_close(&counters);
@@ -825,7 +824,7 @@ a_file_whose_header_lies_about_the_rest_is_moved_aside(void **state)
 	wrong.fixed_count = header.fixed_count + 1;
 	assert_lie_is_found(&wrong, text, label_sets, "registry");
 	wrong = header;
-	wrong.state_size += 4;
+	wrong.entry_size += 4;
 	assert_lie_is_found(&wrong, text, label_sets, "slots");
 	wrong = header;
 	wrong.slot_count = SLOT_WORKER - 1;
@@ -1576,7 +1575,6 @@ attaching_does_not_disturb_what_the_pool_says_of_itself(void **state)
 	(void)state;
 	scoreboard_entry(&pool.scoreboard, SLOT_WORKER)->pid = 4711;
 	assert_int_equal(counters_attach(&counters, path, &registry), 0);
-	assert_false(counters.is_owner);
 	assert_int_equal(
 	    scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->pid, 4711);
 	counters_close(&counters);
