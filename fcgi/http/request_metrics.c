@@ -1,6 +1,6 @@
 /*
- * From an answered request to its values: one in http_requests_total, the
- * response's bytes, and a bucket and a sum for each of two histograms.
+ * Counts an answered request: in http_requests_total, in the bytes of
+ * responses, and in two histograms.
  */
 #include "http/request_metrics.h"
 

@@ -6,9 +6,7 @@
 #include "metrics/counters.h"
 #include "http/request.h"
 
-/*
- * What HTTP and the counter file have to do with each other.
- */
+/* How requests are counted in the counter file. */
 
 /* One answered request. */
 struct request_sample {
@@ -16,16 +14,16 @@ struct request_sample {
 	enum method method;
 	int status;
 	int64_t duration_ns;
-	int64_t queue_ns; /* -1: not known */
+	int64_t queue_ns; /* from nginx's receipt to the start; -1: unknown */
 	uint64_t body_bytes;
 };
 
-/* The registry for the routes there are; NULL where memory is short. */
+/* Make the registry for all routes; NULL where memory is short. */
 struct registry *request_metrics_registry(void);
 
 /*
- * Enter the combinations that any service will see, so that they exist as 0
- * and the first error is an increase.
+ * Add the label sets that every service will need, with the count 0. So the
+ * first error is an increase, which an alert can see.
  */
 void request_metrics_declare(struct counters *counters);
 

@@ -2,20 +2,21 @@
 #define METRICS_COUNTERS_H
 
 /*
- * The counter file: 64-bit values shared by every process through mmap.
+ * The counter file: 64-bit values that all processes share through mmap.
  *
  *   header | registry (text) | label sets | slot 0 | slot 1 | ...
  *
- * A slot belongs to one process at a time (worker index, not pid), and only
- * that process writes it: an increment is a relaxed load and a store, takes no
- * lock, and a killed process can hold nothing. A value is the sum over slots.
+ * A slot belongs to one process at a time (by worker index, not by pid), and
+ * only that process writes to it. An increment is a relaxed load and a store.
+ * It takes no lock, so a killed process cannot hold one. The value of a series
+ * is the sum over all slots.
  *
  * A slot has `fixed` values, each named by a line of the registry, then one
- * value for each label set. A label set is one combination of (endpoint,
- * method, code) that has been counted; label sets form an insert-only hash
- * table that processes extend with a compare-and-swap, so that no combination
- * has to be declared, none costs space before it occurs, and dying in the
- * middle leaves nothing half-done.
+ * value for each label set. A label set is a combination of endpoint, method
+ * and code that has been counted. Label sets form an insert-only hash table;
+ * processes extend it with a compare-and-swap. So no combination has to be
+ * declared, none takes space before it occurs, and a process that dies during
+ * an insertion leaves nothing unfinished.
  */
 
 #include <stdatomic.h>
@@ -26,10 +27,9 @@
 #include "scoreboard.h"
 
 /*
- * What to keep: names of fixed values, and the names that a label set's
- * endpoint and method numbers stand for. A name is a series as Prometheus
- * writes it, such as `a_total{b="c"}`. The bucket series of a histogram hold
- * plain, not cumulative, counts.
+ * The names of all values: of the fixed ones, and of the endpoints and methods
+ * of label sets. The name of a value is its series as Prometheus writes it,
+ * such as `a_total{b="c"}`. The buckets of a histogram are not cumulative.
  */
 struct registry {
 	const char *const *fixed;
@@ -49,16 +49,18 @@ struct counters {
 	_Atomic uint64_t *label_sets;
 	char *slots;
 	size_t slot_size;
-	/* in the slots; in a pool, in memory (counters_guard.h) */
+	/* in the slots, or in memory of its own (counters_guard.h) */
 	struct scoreboard scoreboard;
 	size_t entry_size;
 	unsigned slot_count;
 };
 
 /*
- * Open the file for a pool of so many workers, which must hold it alone: make
- * it where there is none; take it over, counts kept by name, where another
- * version wrote it; move it aside and count that where it is damaged.
+ * Open the file for a pool with this many workers. No other process may hold
+ * it. Create the file if there is none. If another version wrote it, replace it
+ * and keep its counts by their names. If it is damaged, move it aside, create a
+ * new one and count that.
+ *
  * Returns 0, or a negative errno after logging one line that says what to do:
  * -EBUSY another pool holds it, -ENOSPC, -EACCES, -EROFS, -EISDIR, -ELOOP a
  * symbolic link, -EINVAL not a regular file.
@@ -68,25 +70,25 @@ int counters_open(struct counters *counters, const char *path,
 
 /*
  * Open the file beside a pool, or without one, to add to SLOT_CGI with
- * counters_add_shared. Makes or mends the file as counters_open does where
- * nobody holds it. Returns 0, or a negative errno, logged; -ESTALE: the running
- * pool is of another version, so that nothing can be counted.
+ * counters_add_shared(). If no pool holds the file, it is created or repaired
+ * as in counters_open(). Returns 0, or a negative errno after logging it;
+ * -ESTALE: the running pool is of another version, so nothing can be counted.
  */
 int counters_attach(struct counters *counters, const char *path,
     const struct registry *registry);
 
 /*
- * Open the file only to read it. Never changes anything. *alive tells whether
- * a pool holds it. Returns 0, or a negative errno, logged; -ESTALE: another
- * version wrote it; -EBADMSG: it is damaged.
+ * Open the file to read it, without changing anything. *alive tells whether a
+ * pool holds it. Returns 0, or a negative errno after logging it; -ESTALE:
+ * another version wrote the file; -EBADMSG: it is damaged.
  */
 int counters_read(struct counters *counters, const char *path,
     const struct registry *registry, bool *alive);
 
-/* Unmap and close; gives the lock up when the last process has done so. */
+/* Unmap and close. The lock ends when the last process has closed the file. */
 void counters_close(struct counters *counters);
 
-/* The slot's values: the fixed ones, then one a label set. */
+/* The values of a slot: the fixed ones, then one for each label set. */
 static inline _Atomic uint64_t *
 counters_values(const struct counters *counters, unsigned slot)
 {
@@ -95,7 +97,7 @@ counters_values(const struct counters *counters, unsigned slot)
 				    counters->entry_size);
 }
 
-/* Add to a value of a slot that only the caller writes. */
+/* Add to a value of a slot that only the caller writes; index is its place. */
 static inline void
 counters_add(_Atomic uint64_t *values, size_t index, uint64_t count)
 {
@@ -106,7 +108,7 @@ counters_add(_Atomic uint64_t *values, size_t index, uint64_t count)
 	    &values[index], value + count, memory_order_relaxed);
 }
 
-/* Add to a value that others write too (SLOT_CGI). */
+/* Add to a value that other processes write too (SLOT_CGI). */
 static inline void
 counters_add_shared(_Atomic uint64_t *values, size_t index, uint64_t count)
 {
@@ -114,18 +116,19 @@ counters_add_shared(_Atomic uint64_t *values, size_t index, uint64_t count)
 }
 
 /*
- * The value of this combination, entered into the label set table where it is
- * new. A full table puts it under (last endpoint, last method, 0).
+ * The place in a slot of the value of a label set, which is added to the table
+ * if it is new. If the table is full: the place of the overflow label set (last
+ * endpoint, last method, 0).
  */
 size_t counters_find_value(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code);
 
-/* One label set as found in the file. */
+/* A label set of the file. */
 struct counters_label_set {
 	unsigned endpoint;
 	unsigned method;
 	unsigned code;
-	size_t index;
+	size_t index; /* the place of its value in a slot */
 };
 
 /*

@@ -1,8 +1,7 @@
 /*
- * The bytes of a counter file: laid out, written, read back, and judged. What
- * protects them: a checksum over header and registry, a size that must be the
- * one the header says, and a check in each label set. Values protect themselves
- * by being plain numbers: any value is one.
+ * The bytes of a counter file: layout, writing, reading and validation. Header
+ * and registry have a checksum, the file's size must be the one in the header,
+ * and each label set has a checksum. Values need none: any number is valid.
  */
 #include "metrics/counters_format.h"
 
@@ -63,8 +62,9 @@ counters_format_checksum(
 }
 
 /*
- * The registry as text: a count and then that many lines, for the fixed values,
- * the endpoints and the methods. malloc'ed; NULL where memory is short.
+ * The registry as text: for the fixed values, the endpoints and the methods, a
+ * count and then that many lines. The word "cells" is part of the format. The
+ * caller frees the text; NULL where memory is short.
  */
 static char *
 registry_text(const struct registry *registry, size_t *size)
@@ -152,7 +152,8 @@ counters_format_write(
 	header.registry_size = (uint32_t)size;
 	header.schema = hash_add(HASH_START, text, size);
 	header.checksum = counters_format_checksum(&header, text);
-	/* In full and now: a disk that fills up later would be a SIGBUS. */
+	/* Reserve all of it now: a disk that is full later would cause SIGBUS.
+	 */
 	error = posix_fallocate(
 	    fd, 0, (off_t)counters_format_layout(&header).file_size);
 	if (!error &&
@@ -170,7 +171,7 @@ counters_format_free_names(struct counters_names *names)
 	free(names->names);
 }
 
-/* Cut the next line off *text; NULL where there is none. */
+/* Take the next line from *text; NULL where there is none. */
 static char *
 next_line(char **text)
 {
@@ -184,7 +185,7 @@ next_line(char **text)
 	return line;
 }
 
-/* A decimal number and nothing else, of at most nine digits; -1: it is none. */
+/* A decimal number of at most nine digits, and nothing else; -1: it is not. */
 static long
 parse_count(const char *text)
 {
@@ -251,7 +252,7 @@ counters_format_read_names(
 			registry->endpoint_count,
 		    &registry->method_count);
 	}
-	/* More than the three lists, or a NUL that hides the rest. */
+	/* There is more than three lists, or a NUL that hides the rest. */
 	if (!error && text != names->text + header->registry_size)
 		error = -EBADMSG;
 	if (error)
@@ -259,7 +260,7 @@ counters_format_read_names(
 	return error;
 }
 
-/* What is wrong with a header, for a file of this size. */
+/* What is wrong with the header of a file of this size; NULL: nothing. */
 static const char *
 validate_header(const struct counters_header *header, size_t size)
 {
@@ -279,15 +280,14 @@ validate_header(const struct counters_header *header, size_t size)
 	if (header->checksum !=
 	    counters_format_checksum(header, (const char *)(header + 1)))
 		return "its checksum does not match";
-	/* Every reader takes these slots for granted. */
+	/* All code relies on these slots. */
 	if (header->slot_count < SLOT_WORKER ||
 	    header->entry_size % sizeof(uint64_t) != 0)
 		return "its slots are not those of a counter file";
 	return NULL;
 }
 
-/* What is wrong with the label sets of a file with this header and these names.
- */
+/* What is wrong with the table of label sets; NULL: nothing. */
 static const char *
 validate_label_sets(const struct counters_header *header,
     const struct registry *registry, const uint64_t *label_sets)
@@ -307,7 +307,7 @@ validate_label_sets(const struct counters_header *header,
 			return "its label set table is damaged";
 		has_overflow |= label_sets[i] == overflow;
 	}
-	/* Without it, a search in a full table would never end. */
+	/* Without it, a search in a full table would not end. */
 	return has_overflow
 		   ? NULL
 		   : "its label set table lacks the overflow label set";

@@ -9,8 +9,7 @@
 
 /*
  * The bytes of a counter file: header, registry, label sets, slots
- * (counters.h), all in the machine's own byte order. Only counters*.c need
- * this.
+ * (counters.h), in the byte order of the machine. Only counters*.c need this.
  */
 
 struct counters_header {
@@ -23,12 +22,12 @@ struct counters_header {
 	uint32_t label_set_capacity;
 	uint32_t slot_count;
 	uint32_t registry_size;
-	uint64_t checksum; /* of the header with this at 0, and the registry */
+	uint64_t checksum;   /* of the registry, and the header with 0 here */
 	uint32_t entry_size; /* bytes of a slot before its values */
 	uint32_t unused;
 };
 
-/* Where things stand in a file with this header. */
+/* Offsets and sizes in a counter file, in bytes. */
 struct counters_layout {
 	size_t label_sets;
 	size_t slots;
@@ -36,32 +35,32 @@ struct counters_layout {
 	size_t file_size;
 };
 
-/* Where things stand in a file with this header. */
+/* The layout of a file with this header. */
 struct counters_layout counters_format_layout(
     const struct counters_header *header);
 
-/* What header->checksum has to be for this header and its registry's text. */
+/* The right checksum for this header and the text of its registry. */
 uint64_t counters_format_checksum(
     const struct counters_header *header, const char *registry);
 
 /*
- * Write the header and registry of a fresh file, and reserve all of it. Returns
- * 0 or a negative errno (-ENOSPC).
+ * Write the header and registry of a new file, and reserve its whole size on
+ * disk. Returns 0 or a negative errno (-ENOSPC).
  */
 int counters_format_write(
     int fd, const struct registry *registry, unsigned slot_count);
 
 /*
- * What is wrong with a whole file's bytes, as half a sentence for people; NULL
- * where nothing is.
+ * Validate the bytes of a whole file. Returns what is wrong, as half a sentence
+ * for people; NULL where nothing is.
  */
 const char *counters_format_validate(const char *bytes, size_t size);
 
-/* Whether a sound file has this registry, so that it can be used as it is. */
+/* Whether a valid file has this registry, so that it can be used as it is. */
 bool counters_format_matches(
     const struct counters_header *header, const struct registry *registry);
 
-/* A registry as read back out of a file. */
+/* A registry that was read from a file. */
 struct counters_names {
 	struct registry registry;
 	char *text;
@@ -69,7 +68,7 @@ struct counters_names {
 };
 
 /*
- * Read a file's registry, for a file that another version wrote. Returns 0, or
+ * Read the registry of a file that another version wrote. Returns 0, or
  * -ENOMEM or -EBADMSG. The caller frees it with counters_format_free_names().
  */
 int counters_format_read_names(
@@ -78,8 +77,8 @@ int counters_format_read_names(
 void counters_format_free_names(struct counters_names *names);
 
 /*
- * A label set as a number: carries a check of itself, so that damage shows, and
- * is never 0, which marks a free place.
+ * A label set as a number. It includes a checksum, so that damage is detected.
+ * It is never 0, which marks a free place of the table.
  */
 uint64_t counters_format_pack_label_set(
     unsigned endpoint, unsigned method, unsigned code);

@@ -1,15 +1,16 @@
 /*
- * Guards the open counter file; see the header.
+ * Protects the open counter file; see the header.
  *
- * Whoever finds the file too short, in the SIGBUS handler or in the master's
- * tick, first notes where it was cut and then gives it its size again. The note
- * is one word: a generation and an offset. Taking the note starts the next
- * generation, so that a process that was slow to write its note does not report
- * a truncation twice: it looks at the size again.
+ * A process that finds the file too short, in the SIGBUS handler or in the
+ * master's tick, first notes where it was cut and then extends it again. The
+ * note is one word: a generation and an offset. Taking the note starts the next
+ * generation. So a process that is slow to write its note does not report the
+ * same truncation twice: its compare-and-swap fails, and it checks the size
+ * again.
  *
- * A store that was under way at the very moment of a truncation may write back
- * the value from before, which is then counted twice. That takes a truncation
- * between two neighbouring instructions.
+ * One race remains. If the file is truncated between the load and the store of
+ * an increment, the store writes the old value back, and that value is counted
+ * twice.
  */
 #include "metrics/counters_guard.h"
 
@@ -30,12 +31,13 @@
 enum { OFFSET_BITS = 48 };
 static const uint64_t NOTHING_CUT = (UINT64_C(1) << OFFSET_BITS) - 1;
 
-/* A file that is still too short after so many is cut again and again. */
-enum { MENDS_MAX = 100 };
+/* Give up on a file that is truncated again after each of this many repairs. */
+enum { REPAIRS_MAX = 100 };
 
 /*
- * Access fails although the file is whole: another process was faster to mend
- * it, or the disk fails. So often in a minute it is the disk.
+ * Access may fail although the file is complete: another process has already
+ * repaired it, or the disk fails. After this many times in a minute it is the
+ * disk.
  */
 enum { RETRIES_MAX = 1000 };
 static const int64_t RETRIES_NS = 60000000000;
@@ -46,7 +48,7 @@ struct shared {
 	_Atomic int restoring;
 	struct counters_place place;
 	unsigned current;  /* of the snapshots */
-	bool is_uncertain; /* the file was cut while it was looked through */
+	bool is_uncertain; /* the file was cut while it was being copied */
 };
 
 static struct {
@@ -56,7 +58,7 @@ static struct {
 	size_t size;
 	struct shared *shared;
 	struct counters snapshots[2];
-	int64_t due; /* when to look at contents and path */
+	int64_t due; /* when to check contents and path */
 	int retries;
 	int64_t retried_at;
 } guard = {.fd = -1};
@@ -66,11 +68,11 @@ static struct {
 static void
 say(const char *line)
 {
-	/* There is nobody to tell when this fails. */
+	/* If this fails, there is no other place to report it. */
 	(void)!write(STDERR_FILENO, line, strlen(line));
 }
 
-/* Give the file its size, all of it on disk. Returns 0 or an errno. */
+/* Extend the file to its size and reserve it on disk. Returns 0 or an errno. */
 static int
 reserve(void)
 {
@@ -86,15 +88,15 @@ reserve(void)
 }
 
 /*
- * Where the file is too short, note where it was cut and give it its size.
- * Returns 0 where it was whole, 1 where it is now, or a negative errno.
+ * If the file is too short, note where it was cut and extend it. Returns 0 if
+ * it was complete, 1 if it was repaired, or a negative errno.
  */
 static int
-mend(void)
+repair(void)
 {
-	int mended = 0;
+	bool is_repaired = false;
 
-	for (int i = 0; i < MENDS_MAX; i++) {
+	for (int i = 0; i < REPAIRS_MAX; i++) {
 		uint64_t note = atomic_load(&guard.shared->cut);
 		uint64_t cut = note & NOTHING_CUT;
 		struct stat status;
@@ -103,7 +105,7 @@ mend(void)
 		if (fstat(guard.fd, &status) < 0)
 			return -errno;
 		if ((size_t)status.st_size >= guard.size)
-			return mended;
+			return is_repaired;
 		if ((uint64_t)status.st_size < cut)
 			cut = (uint64_t)status.st_size;
 		if (!atomic_compare_exchange_strong(
@@ -112,12 +114,12 @@ mend(void)
 		error = reserve();
 		if (error)
 			return -error;
-		mended = 1;
+		is_repaired = true;
 	}
 	return -EIO;
 }
 
-/* Whether to try the access again on a file that is whole. */
+/* Whether to retry an access to a file that is complete. */
 static bool
 may_retry(void)
 {
@@ -127,7 +129,7 @@ may_retry(void)
 		guard.retried_at = now;
 		guard.retries = 0;
 	}
-	/* A hole in it needs space on the disk. */
+	/* The file may have a hole, which needs space on the disk. */
 	return ++guard.retries < RETRIES_MAX && reserve() == 0;
 }
 
@@ -142,7 +144,7 @@ on_bus_error(int number, siginfo_t *info, void *context)
 	    address - guard.map >= (ptrdiff_t)guard.size) {
 		say("fcgi-webapp: bus error outside of the counter file\n");
 	} else {
-		int result = mend();
+		int result = repair();
 
 		if (result > 0 || (result == 0 && may_retry())) {
 			errno = saved_errno;
@@ -152,9 +154,9 @@ on_bus_error(int number, siginfo_t *info, void *context)
 		    "be given its size again: free some space on its disk, and "
 		    "see that the disk works\n");
 	}
-	signal(number, SIG_DFL); /* the same access is the end now */
+	signal(number, SIG_DFL); /* repeating the access ends the process */
 	if (info->si_code <= 0)
-		raise(number); /* there was no access: somebody sent it */
+		raise(number); /* it was sent by kill(2): there is no access */
 }
 
 static void
@@ -166,7 +168,7 @@ on_bus_error_exit(int number)
 	_exit(1);
 }
 
-/* --- beginning ------------------------------------------------------------ */
+/* --- installation ------------------------------------------------------- */
 
 void
 counters_guard_exit_on_truncation(void)
@@ -185,20 +187,20 @@ shared_memory(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-/* What processes are doing, in memory of its own. */
+/* Move the scoreboard from the file to memory of its own. */
 static int
-move_states(struct counters *counters)
+move_scoreboard(struct counters *counters)
 {
-	char *states = shared_memory(
+	char *entries = shared_memory(
 	    counters->slot_count * sizeof(struct scoreboard_entry));
 
-	if (!states)
+	if (!entries)
 		return -ENOMEM;
 	for (unsigned slot = 0; slot < counters->slot_count; slot++)
-		memcpy(states + slot * sizeof(struct scoreboard_entry),
+		memcpy(entries + slot * sizeof(struct scoreboard_entry),
 		    (const void *)scoreboard_entry(&counters->scoreboard, slot),
 		    sizeof(struct scoreboard_entry));
-	counters->scoreboard.entries = states;
+	counters->scoreboard.entries = entries;
 	counters->scoreboard.stride = sizeof(struct scoreboard_entry);
 	return 0;
 }
@@ -224,7 +226,7 @@ counters_guard_install(struct counters *counters, const char *path)
 	for (int i = 0; i < 2 && !error; i++)
 		error = counters_snapshot_new(&guard.snapshots[i], counters);
 	if (!error)
-		error = move_states(counters);
+		error = move_scoreboard(counters);
 	if (error) {
 		log_text(LOG_ERROR, "cannot guard the counter file %s: %s",
 		    path, strerror(-error));
@@ -244,18 +246,9 @@ generation_now(void)
 	return atomic_load(&guard.shared->cut) >> OFFSET_BITS;
 }
 
-/* Note what was done to the file, and say it. */
+/* Copy the scoreboard to the file, for its readers. */
 static void
-report(
-    struct counters *counters, enum registry_value index, const char *message)
-{
-	counters_add_shared(counters_values(counters, SLOT_MASTER), index, 1);
-	LOG(LOG_ERROR, message, LOG_STRING("file", guard.path));
-}
-
-/* What the slots' processes are doing, for readers of the file. */
-static void
-publish_states(const struct counters *counters)
+publish_scoreboard(const struct counters *counters)
 {
 	for (unsigned slot = 0; slot < counters->slot_count; slot++)
 		memcpy(counters->slots + slot * counters->slot_size,
@@ -263,7 +256,7 @@ publish_states(const struct counters *counters)
 		    sizeof(struct scoreboard_entry));
 }
 
-/* Begin the next generation; returns where the file was cut in the last. */
+/* Begin the next generation. Returns where the file was cut in the last one. */
 static size_t
 take_note(void)
 {
@@ -293,8 +286,8 @@ counters_guard_mark(void)
 }
 
 /*
- * Put back what is missing and take the next snapshot. Where the file is cut
- * meanwhile, the snapshot is thrown away, and the next time nobody relies on
+ * Restore what is missing and take the next snapshot. If the file is cut
+ * meanwhile, that snapshot is not used, and the next call does not rely on
  * which bytes were zeroed.
  */
 static void
@@ -314,17 +307,17 @@ restore(struct counters *counters)
 	    shared->is_uncertain ? COUNTERS_SNAPSHOT_UNCUT : cut);
 	atomic_store(&shared->restoring, 0);
 	if (cut != COUNTERS_SNAPSHOT_UNCUT)
-		report(counters, REGISTRY_STORE_TRUNCATED,
+		counters_place_report(counters, REGISTRY_STORE_TRUNCATED,
 		    "counter file was truncated: its counts were put back, but "
 		    "for those of the last second; find out what truncates it");
 	else if (any)
-		report(counters, REGISTRY_STORE_OVERWRITTEN,
+		counters_place_report(counters, REGISTRY_STORE_OVERWRITTEN,
 		    "counter file was written over: what was missing was put "
 		    "back; find out what writes to it");
 	counters_snapshot_copy(next, counters);
 	shared->is_uncertain =
-	    mend() != 0 || atomic_load(&shared->cut) !=
-			       (generation << OFFSET_BITS | NOTHING_CUT);
+	    repair() != 0 || atomic_load(&shared->cut) !=
+				 (generation << OFFSET_BITS | NOTHING_CUT);
 	if (!shared->is_uncertain)
 		shared->current = 1 - shared->current;
 }
@@ -336,10 +329,10 @@ counters_guard_tick(struct counters *counters, int64_t now)
 {
 	bool is_due = now >= guard.due;
 
-	mend();
+	repair();
 	if (is_due || counters_guard_mark() == 0)
 		restore(counters);
-	publish_states(counters);
+	publish_scoreboard(counters);
 	if (!is_due)
 		return;
 	guard.due = now + CLOCK_NS_PER_SECOND;

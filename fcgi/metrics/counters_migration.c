@@ -1,5 +1,5 @@
 /*
- * Counts of another version: each series finds its value by its name, each
+ * Takes over the counts of another version. A value is found by its name, a
  * label set by the names of its endpoint and method.
  */
 #include "metrics/counters_migration.h"
@@ -38,8 +38,9 @@ index_names(const struct registry *registry)
 }
 
 /*
- * The new value for an old name, or -1. A bucket whose bound is gone goes into
- * the next larger one there is, so that a histogram keeps its count.
+ * The place of the value with this name, or -1. If the bound of a bucket no
+ * longer exists, the next larger bucket takes its counts, so that the
+ * histogram keeps its count.
  */
 static long
 find_value(const struct index_entry *index, size_t count, const char *name)

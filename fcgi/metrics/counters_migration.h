@@ -5,8 +5,8 @@
 
 /*
  * Add the sums of a file that another version wrote to the master's slot of a
- * new one, by name and labels. Returns how many series found no place, or
- * -ENOMEM.
+ * new file, by name and labels. Returns how many series the new file does not
+ * have, or -ENOMEM.
  */
 long counters_migration_carry_over(
     struct counters *new, const struct counters *old);

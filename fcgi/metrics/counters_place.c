@@ -1,6 +1,6 @@
 /*
- * The pool counts in the file that it has open, wherever that is. What is at
- * the path matters to the next start only.
+ * The pool counts in the file that it has open, at whatever path. Only the next
+ * start depends on what is at the path.
  */
 #include "metrics/counters_place.h"
 
@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "metrics/registry.h"
 
 static struct {
 	const char *path;
@@ -33,7 +32,7 @@ is_same(struct counters_identity a, struct counters_identity b)
 	return a.device == b.device && a.inode == b.inode;
 }
 
-/* What is at the path; the place as it was where that cannot be told. */
+/* What is at the path. If that is not known, nothing has changed. */
 static enum counters_where
 look(const struct counters_place *place)
 {
@@ -50,7 +49,7 @@ look(const struct counters_place *place)
 		   : COUNTERS_REPLACED;
 }
 
-/* The copy's lock is no longer needed. */
+/* Release the lock of the copy, if there is one. */
 static void
 unlock_copy(void)
 {
@@ -76,8 +75,8 @@ write_all(int fd, const char *bytes, size_t size)
 }
 
 /*
- * Write the snapshot to a file beside the path, which holds the pool's lock,
- * and put it at the path. Returns its fd or a negative errno.
+ * Write the copy to a file beside the path, lock it for the pool, and rename it
+ * to the path. Returns its fd or a negative errno.
  */
 static int
 write_copy(const struct counters *copy, struct stat *status)
@@ -105,7 +104,7 @@ write_copy(const struct counters *copy, struct stat *status)
 	return error;
 }
 
-/* Save the counts where the next start looks for them. */
+/* Save the counts at the path, where the next start looks for them. */
 static void
 save_copy(struct counters_place *place, const struct counters *copy)
 {
@@ -116,7 +115,7 @@ save_copy(struct counters_place *place, const struct counters *copy)
 		if (place->save_error != fd)
 			log_text(LOG_ERROR,
 			    "cannot save the counts at %s: %s; the next start "
-			    "begins with none of them until this is mended",
+			    "begins with none of them until this is repaired",
 			    watched.path, strerror(-fd));
 		place->save_error = fd;
 		return;
@@ -127,12 +126,11 @@ save_copy(struct counters_place *place, const struct counters *copy)
 	watched.saved_fd = fd;
 }
 
-/* Count what was done to the file, and say it. */
-static void
-report(
-    struct counters *counters, enum registry_value index, const char *message)
+void
+counters_place_report(
+    struct counters *counters, enum registry_value value, const char *message)
 {
-	counters_add_shared(counters_values(counters, SLOT_MASTER), index, 1);
+	counters_add_shared(counters_values(counters, SLOT_MASTER), value, 1);
 	LOG(LOG_ERROR, message, LOG_STRING("file", watched.path));
 }
 
@@ -145,13 +143,13 @@ report_change(const struct counters_place *place, struct counters *counters)
 		    LOG_STRING("file", watched.path));
 		break;
 	case COUNTERS_DELETED:
-		report(counters, REGISTRY_STORE_DELETED,
+		counters_place_report(counters, REGISTRY_STORE_DELETED,
 		    "counter file was deleted: counting goes on, and a copy is "
 		    "saved at its path each second for the next start; find "
 		    "out what deletes it");
 		break;
 	case COUNTERS_REPLACED:
-		report(counters, REGISTRY_STORE_REPLACED,
+		counters_place_report(counters, REGISTRY_STORE_REPLACED,
 		    "counter file was replaced by another: counting goes on in "
 		    "the old one, but the next start uses what is at the path "
 		    "now; to keep these counts, delete that, and a copy of "

@@ -1,6 +1,6 @@
 /*
- * Counts never decrease. So a sum that is lower than it was is a loss, and what
- * the copy has more is what was lost.
+ * Counts never decrease. So a sum that is lower than in the copy has lost the
+ * difference.
  */
 #include "metrics/counters_snapshot.h"
 
@@ -50,7 +50,7 @@ counters_snapshot_copy(struct counters *copy, const struct counters *counters)
 		to[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
 }
 
-/* Header and registry, which nobody changes. */
+/* The size of header and registry, which never change. */
 static size_t
 head_size(const struct counters *counters)
 {
@@ -59,9 +59,9 @@ head_size(const struct counters *counters)
 }
 
 /*
- * Whether nobody wrote anything else where the file was cut: as by copying
- * another file over it, whose numbers would be taken for what was counted
- * since.
+ * Whether the file was only cut. Another program may have written other bytes
+ * after it, such as those of another file, and they must not be taken for
+ * counts.
  */
 static bool
 is_cut_clean(
@@ -87,7 +87,7 @@ restore_head(struct counters *counters, const struct counters *copy)
 	return true;
 }
 
-/* Free each place of the label set table that holds no label set. */
+/* Free each place of the table whose label set is damaged. */
 static void
 clear_bad_label_sets(struct counters *counters)
 {
@@ -123,7 +123,7 @@ are_label_sets_lost(
 	return false;
 }
 
-/* What was in the copy's value and is zeroed now, in all slots. */
+/* How much of a value of the copy was zeroed in the file, over all slots. */
 static uint64_t
 zeroed(const struct counters *counters, const struct counters *copy,
     size_t index, size_t cut)
@@ -146,8 +146,8 @@ zeroed(const struct counters *counters, const struct counters *copy,
 }
 
 /*
- * Put back what one value of the copy has more. `to` is where its counts belong
- * in the file, which is elsewhere where its label set has another place now.
+ * Restore what the file lost of one value. `to` is the value's place in the
+ * file, which differs from that in the copy if its label set has moved.
  */
 static bool
 restore_value(struct counters *counters, const struct counters *copy,
@@ -177,7 +177,7 @@ restore_fixed(
 	bool any = false;
 
 	for (size_t index = 0; index < counters->registry->fixed_count; index++)
-		/* A position, which may go back; its reader finds it again. */
+		/* Not a count but a position. It may decrease. */
 		if (index != REGISTRY_GATEWAY_LOG)
 			any |= restore_value(counters, copy, index, index, cut);
 	return any;

@@ -7,21 +7,21 @@
 #include "metrics/counters.h"
 
 /*
- * A copy of a counter file's bytes in shared anonymous memory, and how counts
- * that the file lost are put back from it. The copy is a struct counters of its
- * own: counters_values() and counters_sum() work on it.
+ * A copy of the bytes of a counter file in shared anonymous memory, from which
+ * lost counts are restored. The copy is a struct counters too:
+ * counters_values() and counters_sum() work on it.
  */
 
 /*
- * Reserve the memory of a copy; counters_snapshot_copy() fills it. Returns 0,
- * or -ENOMEM. counters_snapshot_free() gives it back.
+ * Reserve memory for a copy; counters_snapshot_copy() fills it. Returns 0 or
+ * -ENOMEM. The caller frees it with counters_snapshot_free().
  */
 int counters_snapshot_new(
     struct counters *copy, const struct counters *counters);
 
 void counters_snapshot_free(struct counters *copy);
 
-/* Copy all bytes, each value whole, while others count. */
+/* Copy all bytes while other processes count. No value is copied in part. */
 void counters_snapshot_copy(
     struct counters *copy, const struct counters *counters);
 
@@ -29,16 +29,17 @@ void counters_snapshot_copy(
 static const size_t COUNTERS_SNAPSHOT_UNCUT = SIZE_MAX;
 
 /*
- * Put back what the file lost since the copy was made: header, registry, label
- * sets, and counts, which are added to the master's slot. All bytes from the
- * offset `cut` on were zeroed since; COUNTERS_SNAPSHOT_UNCUT where that is not
- * known.
+ * Restore what the file lost since the copy was made: header, registry, label
+ * sets, and counts, which are added to the master's slot. `cut` is the offset
+ * from which all bytes were zeroed since; COUNTERS_SNAPSHOT_UNCUT if that is
+ * not known.
  *
- * Where it is known, a count is what it was plus what was counted since. Else a
- * sum that is lower than in the copy is raised to that: doing so twice, or
- * while the file is cut again, counts nothing double.
+ * If the offset is known, a count becomes what it was plus what was counted
+ * since. Otherwise a sum that is lower than in the copy becomes that of the
+ * copy; this may be repeated, also while the file is cut again, without
+ * counting anything twice.
  *
- * Returns whether anything had been lost. Only the master may call it.
+ * Returns whether anything was lost. Only the master may call it.
  */
 bool counters_snapshot_restore(
     struct counters *counters, const struct counters *copy, size_t cut);

@@ -78,7 +78,7 @@ set_name(const char **name, const char *format, ...)
 	return length < 0 ? -1 : 0;
 }
 
-/* labels is "" or ends in a comma. */
+/* The names of a histogram's values. labels is "" or ends with a comma. */
 static int
 set_histogram_names(const char **names, const char *family, const char *labels)
 {
@@ -168,7 +168,7 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
 		free(names);
 		return NULL;
 	}
-	/* /status alone can be asked for 400 codes by two methods. */
+	/* /status alone has label sets for 400 codes and two methods. */
 	*registry =
 	    (struct registry){names, count, endpoints, endpoint_count, methods,
 		method_count, next_power_of_two(1024 + 32 * endpoint_count)};

@@ -16,8 +16,8 @@
 #include "metrics/collectors/hierarchy.h"
 
 /*
- * The quota of this folder in cores; 0 where it has none, as the root, and
- * where the controller is not enabled, so that there is no such file.
+ * The quota of this folder in cores; 0 if it has none. Without a file there is
+ * no quota: this is the root, or the controller is not enabled.
  */
 static int
 cpu_quota(const struct hierarchy *h, double *cores)
@@ -51,7 +51,7 @@ cpu_quota(const struct hierarchy *h, double *cores)
 	return 0;
 }
 
-/* Find the nearest quota, going up; h ends there, or where it was. */
+/* Find the nearest quota, going up. h becomes its folder, or stays. */
 static int
 find_cpu_quota(struct hierarchy *h, double *cores)
 {
@@ -92,14 +92,14 @@ v1_cpu_usage_ns(
 		return error;
 	if (accounting.version == 0)
 		return -ENOENT;
-	/* The same folder as the quota's where both hierarchies have it. */
+	/* The folder of the quota, if this hierarchy has it, too. */
 	snprintf(folder, sizeof(folder), "%s%s", accounting.mount, cpu->path);
 	if (access(folder, F_OK) == 0)
 		memcpy(accounting.path, cpu->path, sizeof(accounting.path));
 	return hierarchy_read_number(&accounting, "cpuacct.usage", usage_ns);
 }
 
-/* What all CPUs did, for a machine without cgroups. */
+/* The CPU time of the machine, for one without cgroups. */
 static int
 machine_cpu_usage_ns(const char *root, uint64_t *usage_ns)
 {
@@ -120,7 +120,7 @@ machine_cpu_usage_ns(const char *root, uint64_t *usage_ns)
 	return 0;
 }
 
-/* cpu.stat. Where there is no quota there may be no periods, and no file. */
+/* Read cpu.stat. Without a quota, the file and its periods are optional. */
 static int
 read_cpu_stat(
     const char *root, const struct hierarchy *h, struct cgroup *cgroup)

@@ -36,8 +36,8 @@ read_meminfo(const char *root, const char *name, uint64_t *bytes)
 }
 
 /*
- * The limit of this folder in bytes; 0 where it has none. -ENOENT where the
- * controller is not enabled here, or this is the root.
+ * The limit of this folder in bytes; 0 if it has none. Returns -ENOENT if this
+ * is the root, or the controller is not enabled.
  */
 static int
 memory_limit(const struct hierarchy *h, uint64_t total, uint64_t *limit)
@@ -50,14 +50,14 @@ memory_limit(const struct hierarchy *h, uint64_t total, uint64_t *limit)
 	*limit = 0;
 	if (!error && strncmp(text, "max", 3) != 0)
 		error = hierarchy_parse_number(text, limit);
-	/* v1 says "none" with a huge number. */
+	/* In v1 a huge number means that there is none. */
 	if (*limit >= total)
 		*limit = 0;
 	return error;
 }
 
 /*
- * Find the nearest limit, going up; h ends there, or where it was. has_memory
+ * Find the nearest limit, going up. h becomes its folder, or stays. has_memory
  * tells whether memory is counted there.
  */
 static int
@@ -127,7 +127,7 @@ cgroup_memory_read(const char *root, struct cgroup *cgroup)
 {
 	uint64_t total = 0;
 	uint64_t limit = 0;
-	uint64_t rest = 0; /* of the usage, what can be had back */
+	uint64_t rest = 0; /* the part of the usage that can be reclaimed */
 	bool has_memory = false;
 	struct hierarchy h;
 	int error = read_meminfo(root, "MemTotal:", &total);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A cgroup hierarchy: where it is mounted, and a folder of it. */
+/* A cgroup hierarchy: its mount point, and a folder in it. */
 struct hierarchy {
 	int version;              /* 1 or 2; 0: there is none */
 	char mount[PATH_MAX / 2]; /* with root in front */

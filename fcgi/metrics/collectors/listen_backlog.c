@@ -1,6 +1,6 @@
 /*
- * The listen queue of a unix socket, by sock_diag(7) with UNIX_DIAG: for a
- * listening socket UDIAG_SHOW_RQLEN gives its length and its limit.
+ * The collector listen_queue: the listen backlog of a unix socket. For a
+ * listening socket, UDIAG_SHOW_RQLEN of sock_diag(7) gives length and limit.
  */
 #include "metrics/collectors/listen_backlog.h"
 
@@ -56,7 +56,7 @@ ask(int netlink, uint32_t inode)
 	return send(netlink, &message, sizeof(message), 0) < 0 ? -errno : 0;
 }
 
-/* The queue out of an answer. */
+/* Find the backlog in an answer. */
 static int
 parse(const struct nlmsghdr *header, struct listen_backlog *queue)
 {

@@ -1,7 +1,7 @@
 /*
- * The process collector: /proc/PID/stat, fd and limits, as proc(5) has them.
- * The CPU time of children that a process has reaped counts with it, so that
- * the pool's sum does not fall when a worker dies.
+ * The collector process: /proc/PID/stat, fd and limits, see proc(5). The CPU
+ * time of a process includes that of the children it has reaped, so the sum of
+ * the pool does not decrease when a worker dies.
  */
 #include "metrics/collectors/process.h"
 
@@ -16,7 +16,7 @@
 
 #include "metrics/collectors.h"
 
-/* Returns 0 or a negative errno: -EBADMSG where there is nothing in it. */
+/* Read a file of /proc/PID. Returns 0 or a negative errno (-EBADMSG: empty). */
 static int
 read_file(
     const char *root, const char *name, pid_t pid, char *text, size_t size)
@@ -49,7 +49,7 @@ count_fds(const char *root, pid_t pid, uint64_t *count)
 	DIR *folder;
 
 	snprintf(path, sizeof(path), "%s/proc/%d/fd", root, pid);
-	/* Since Linux 6.2 (proc(5)) that is its size; 0 before. */
+	/* The size is the number of files since Linux 6.2, 0 before. */
 	if (!*root && stat(path, &status) == 0 && status.st_size > 0) {
 		*count = (uint64_t)status.st_size;
 		return 0;
@@ -64,7 +64,7 @@ count_fds(const char *root, pid_t pid, uint64_t *count)
 	return 0;
 }
 
-/* The process's limit of open files; 0: unlimited. */
+/* The limit of open files of a process; 0: unlimited. */
 static int
 max_fds(const char *root, pid_t pid, uint64_t *count)
 {
@@ -82,8 +82,8 @@ max_fds(const char *root, pid_t pid, uint64_t *count)
 }
 
 /*
- * The boot time in seconds since the epoch. Line by line: with many CPUs what
- * stands before it is long.
+ * The boot time in seconds since the epoch. Read line by line, since with many
+ * CPUs the line is far down in the file.
  */
 static int
 boot_time(const char *root, double *seconds)
@@ -173,12 +173,14 @@ process_read(
 	*process = (struct process){0};
 	for (size_t i = 0; i < count && !error; i++)
 		error = add_process(root, pids[i], booted, process);
-	/* Whoever asks for processes knows of one that lives. */
+	/* The caller knows that one of them is alive. */
 	return !error && process->start_seconds <= 0 ? -ESRCH : error;
 }
 
-/* The processes of a pool: supervisor, master, all with a slot, and the load.
- * Returns how many. */
+/*
+ * List the processes of a pool: the supervisor, those with a slot, and the
+ * load. Returns how many there are.
+ */
 static size_t
 list_pool(const struct scoreboard *scoreboard, pid_t *pids)
 {
@@ -214,8 +216,7 @@ read_collector(const struct collector_source *source, void *data)
 	free(pids);
 	if (error)
 		return error;
-	/* A process that ends at this moment may be missed. The sum must not
-	 * fall for that. */
+	/* If a process exits now, the sum may miss it. Never decrease. */
 	if (process->cpu_seconds < cpu_seconds)
 		process->cpu_seconds = cpu_seconds;
 	cpu_seconds = process->cpu_seconds;

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What the client libraries call process_*, summed over several processes. */
+/* The process_* metrics of Prometheus's client libraries, for several
+ * processes together. */
 struct process {
 	double cpu_seconds; /* of the processes and of their reaped children */
 	uint64_t resident_bytes;
@@ -17,10 +18,10 @@ struct process {
 };
 
 /*
- * Add up what /proc says of these processes; one that has ended adds nothing.
- * root is put in front of every path, "" for the real ones. Returns 0, or a
- * negative errno where /proc or one of its files cannot be read; -ESRCH where
- * none of the processes is there.
+ * Add up the numbers of these processes in /proc. A process that has exited
+ * adds nothing. root is put in front of every path, "" for the real ones.
+ * Returns 0, or a negative errno if /proc or one of its files cannot be read;
+ * -ESRCH if none of the processes exists.
  */
 int process_read(
     const char *root, const pid_t *pids, size_t count, struct process *process);
