@@ -59,8 +59,7 @@ struct collector {
 	const char *name;
 	bool needs_pool; /* not read, and no failure, while no pool runs */
 	size_t size;     /* of its struct */
-	/* Fill in the struct, which is zeroed. Returns 0 or a negative errno.
-	 */
+	/* Fill in the zeroed struct. Returns 0 or a negative errno. */
 	int (*read)(const struct collector_source *source, void *data);
 	const struct collector_metric *metrics;
 	size_t metric_count;

@@ -26,20 +26,7 @@
 
 #include "scoreboard.h"
 
-/*
- * The names of all values: of the fixed ones, and of the endpoints and methods
- * of label sets. The name of a value is its series as Prometheus writes it,
- * such as `a_total{b="c"}`. The buckets of a histogram are not cumulative.
- */
-struct registry {
-	const char *const *fixed;
-	size_t fixed_count;
-	const char *const *endpoints;
-	size_t endpoint_count;
-	const char *const *methods;
-	size_t method_count;
-	size_t label_set_capacity; /* a power of two */
-};
+struct registry;
 
 struct counters {
 	const struct registry *registry;

@@ -152,8 +152,7 @@ counters_format_write(
 	header.registry_size = (uint32_t)size;
 	header.schema = hash_add(HASH_START, text, size);
 	header.checksum = counters_format_checksum(&header, text);
-	/* Reserve all of it now: a disk that is full later would cause SIGBUS.
-	 */
+	/* Reserve all of it now: a full disk would cause SIGBUS later. */
 	error = posix_fallocate(
 	    fd, 0, (off_t)counters_format_layout(&header).file_size);
 	if (!error &&

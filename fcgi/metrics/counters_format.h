@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "metrics/counters.h"
+#include "metrics/registry.h"
 
 /*
  * The bytes of a counter file: header, registry, label sets, slots

@@ -104,8 +104,7 @@ counters_open(struct counters *counters, const char *path,
 	return 0;
 }
 
-/* Nobody holds the file: act as the pool for a moment to create or repair it.
- */
+/* Nobody holds the file: be its pool, to create or repair it. */
 static int
 repair(const char *path, const struct registry *registry)
 {

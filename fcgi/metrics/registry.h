@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "metrics/counters.h"
 #include "metrics/family.h"
 
 /*
@@ -84,6 +83,21 @@ extern const struct registry_family registry_families[];
 
 /* REGISTRY_BOUND_COUNT bounds, then {INT64_MAX, "+Inf"}. */
 extern const struct metric_bound registry_bounds[];
+
+/*
+ * The names of all values: of the fixed ones, and of the endpoints and methods
+ * of label sets. The name of a value is its series as Prometheus writes it,
+ * such as `a_total{b="c"}`. The buckets of a histogram are not cumulative.
+ */
+struct registry {
+	const char *const *fixed;
+	size_t fixed_count;
+	const char *const *endpoints;
+	size_t endpoint_count;
+	const char *const *methods;
+	size_t method_count;
+	size_t label_set_capacity; /* a power of two */
+};
 
 /*
  * Make the registry of a service with these endpoints and methods; the names

@@ -16,8 +16,7 @@ struct cgroup {
 	uint64_t cpu_periods;
 	uint64_t cpu_throttled_periods;
 	uint64_t cpu_throttled_ns;
-	int memory_error; /* 0, or a negative errno: no field memory_* is known
-			   */
+	int memory_error; /* the same for the fields memory_* */
 	bool memory_limited;
 	uint64_t memory_limit_bytes; /* if there is no limit, all memory */
 	uint64_t memory_usage_bytes;
