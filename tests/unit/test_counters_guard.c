@@ -1,256 +1,10 @@
 /*
- * A counter file that somebody truncates, writes over, deletes or replaces
- * while processes count in it: none dies, and no count is lost or doubled.
+ * Another program truncates, deletes or replaces the counter file while
+ * processes count in it: no process dies, and no count is lost or doubled.
  */
-#include "support.h"
-
-#include <sys/mman.h>
-#include <sys/syscall.h>
-
-#include "http/request_metrics.h"
-#include "metrics/registry.h"
-#include "metrics/counters_format.h"
-#include "metrics/counters_guard.h"
-#include "metrics/counters_snapshot.h"
-#include "http/router.h"
+#include "guarded_file.h"
 
 enum { SECOND = 1000000000 };
-
-static struct registry *registry;
-static char path[PATH_MAX];
-static int fallocate_error;
-static bool fallocate_lies;
-
-/* Stands in front of libc's, for a disk that is full. */
-int
-fallocate(int fd, int mode, off_t offset, off_t length)
-{
-	if (fallocate_error) {
-		errno = fallocate_error;
-		return -1;
-	}
-	return fallocate_lies
-		   ? 0
-		   : (int)syscall(SYS_fallocate, fd, mode, offset, length);
-}
-
-static int
-set_up(void **state)
-{
-	snprintf(path, sizeof(path), "%s", support_path("counters"));
-	fallocate_error = 0;
-	fallocate_lies = false;
-	return support_clear(state);
-}
-
-static size_t
-key(struct counters *counters, unsigned code)
-{
-	return counters_find_value(counters, ENDPOINT_OTHER, METHOD_GET, code);
-}
-
-/* Keys enough that some share a place to begin the search at. */
-enum { CODES = 300 };
-
-/* What make_counts() counts under a code, over all slots. */
-static uint64_t
-expected(unsigned code)
-{
-	return code % 50 == 0 ? 1 : 10 * (uint64_t)code;
-}
-
-static void
-count(struct counters *counters, unsigned slot, size_t index, uint64_t by)
-{
-	counters_add(counters_values(counters, slot), index, by);
-}
-
-static struct counters
-open_store(void)
-{
-	struct counters counters;
-
-	assert_int_equal(counters_open(&counters, path, registry, 2), 0);
-	for (unsigned code = 200; code < 200 + CODES; code++)
-		count(&counters, code % counters.slot_count,
-		    key(&counters, code), expected(code));
-	for (unsigned slot = 0; slot < counters.slot_count; slot++)
-		count(&counters, slot, REGISTRY_STARTS, 100 + slot);
-	return counters;
-}
-
-enum { STARTS = 5 * 100 + 10 }; /* of five slots */
-
-static void
-assert_counts(struct counters *counters, uint64_t more)
-{
-	size_t size = 0;
-	struct counters_label_set *label_sets =
-	    calloc(registry->label_set_capacity, sizeof(*label_sets));
-
-	assert_non_null(label_sets);
-	assert_null(
-	    counters_format_validate(counters->map, counters->map_size));
-	assert_int_equal(
-	    counters_sum(counters, REGISTRY_STARTS), STARTS + more);
-	for (unsigned code = 200; code < 200 + CODES; code++)
-		assert_int_equal(counters_sum(counters, key(counters, code)),
-		    expected(code) + more);
-	size = counters_list_label_sets(counters, label_sets);
-	for (size_t i = 1; i < size; i++)
-		assert_true(
-		    label_sets[i].endpoint != label_sets[i - 1].endpoint ||
-		    label_sets[i].method != label_sets[i - 1].method ||
-		    label_sets[i].code != label_sets[i - 1].code);
-	free(label_sets);
-}
-
-/* --- what is put back ------------------------------------------------------
- */
-
-static struct counters
-snapshot_of(const struct counters *counters)
-{
-	struct counters copy;
-
-	assert_int_equal(counters_snapshot_new(&copy, counters), 0);
-	counters_snapshot_copy(&copy, counters);
-	return copy;
-}
-
-static void
-cut(const struct counters *counters, size_t at)
-{
-	assert_int_equal(ftruncate(counters->fd, (off_t)at), 0);
-	assert_int_equal(ftruncate(counters->fd, (off_t)counters->map_size), 0);
-}
-
-static void
-close_both(struct counters *counters, struct counters *copy)
-{
-	counters_snapshot_free(copy);
-	counters_close(counters);
-}
-
-static void
-nothing_is_put_back_where_nothing_is_missing(void **state)
-{
-	struct counters counters = open_store();
-	struct counters copy = snapshot_of(&counters);
-
-	(void)state;
-	assert_false(counters_snapshot_restore(
-	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
-	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 1);
-	assert_false(counters_snapshot_restore(
-	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
-	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), STARTS + 1);
-	close_both(&counters, &copy);
-}
-
-static void
-a_file_cut_anywhere_has_all_its_counts_again(void **state)
-{
-	struct counters counters = open_store();
-	struct counters copy = snapshot_of(&counters);
-
-	(void)state;
-	for (size_t at = 0; at < counters.map_size;
-	     at += at < 4096 ? 61 : 509) {
-		struct counters_header *header = counters.map;
-
-		cut(&counters, at);
-		counters_snapshot_restore(&counters, &copy, at);
-		assert_counts(&counters, 0);
-		assert_true(counters_format_matches(header, registry));
-		/* The next cut starts from what was put back. */
-		counters_snapshot_copy(&copy, &counters);
-	}
-	close_both(&counters, &copy);
-}
-
-/* Workers count on in another order, so that label sets get other places. */
-static void
-what_was_counted_after_the_cut_is_added_to_what_was_before(void **state)
-{
-	struct counters counters = open_store();
-	struct counters copy = snapshot_of(&counters);
-
-	(void)state;
-	cut(&counters, 0);
-	for (unsigned code = 200 + CODES; code-- > 200;)
-		count(&counters, SLOT_WORKER, key(&counters, code), 3);
-	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 3);
-	assert_true(counters_snapshot_restore(&counters, &copy, 0));
-	assert_counts(&counters, 3);
-	close_both(&counters, &copy);
-}
-
-static void
-what_is_put_back_twice_is_counted_once_where_the_cut_is_not_known(void **state)
-{
-	struct counters counters = open_store();
-	struct counters copy = snapshot_of(&counters);
-
-	(void)state;
-	cut(&counters, 0);
-	assert_true(counters_snapshot_restore(
-	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
-	assert_counts(&counters, 0);
-	assert_false(counters_snapshot_restore(
-	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
-	assert_counts(&counters, 0);
-	close_both(&counters, &copy);
-}
-
-static void
-a_file_that_was_written_over_is_raised_to_its_counts(void **state)
-{
-	struct counters counters = open_store();
-	struct counters older = snapshot_of(&counters);
-	struct counters copy;
-
-	(void)state;
-	for (unsigned code = 200; code < 200 + CODES; code++)
-		count(&counters, SLOT_MASTER, key(&counters, code), 5);
-	count(&counters, SLOT_MASTER, REGISTRY_STARTS, 5);
-	copy = snapshot_of(&counters);
-	/* As `cp older counters` does, which cuts the file first. */
-	cut(&counters, 0);
-	memcpy(counters.map, older.map, counters.map_size);
-	assert_true(counters_snapshot_restore(&counters, &copy, 0));
-	assert_counts(&counters, 5);
-	memset(counters.map, 0xa5, counters.map_size / 2);
-	counters_snapshot_restore(&counters, &copy, COUNTERS_SNAPSHOT_UNCUT);
-	assert_null(counters_format_validate(counters.map, counters.map_size));
-	counters_snapshot_free(&older);
-	close_both(&counters, &copy);
-}
-
-static void
-a_position_that_went_back_is_not_raised(void **state)
-{
-	struct counters counters = open_store();
-	struct counters copy;
-
-	(void)state;
-	count(&counters, SLOT_METRICS, REGISTRY_GATEWAY_LOG, 5000);
-	copy = snapshot_of(&counters);
-	counters_values(&counters, SLOT_METRICS)[REGISTRY_GATEWAY_LOG] = 100;
-	assert_false(counters_snapshot_restore(
-	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
-	assert_int_equal(counters_sum(&counters, REGISTRY_GATEWAY_LOG), 100);
-	/* After a cut, its reader has found it again before the master looks.
-	 */
-	cut(&counters, 0);
-	count(&counters, SLOT_METRICS, REGISTRY_GATEWAY_LOG, 5000);
-	counters_snapshot_restore(&counters, &copy, 0);
-	assert_int_equal(counters_sum(&counters, REGISTRY_GATEWAY_LOG), 5000);
-	close_both(&counters, &copy);
-}
-
-/* --- processes -------------------------------------------------------------
- */
 
 /* In a process of its own, since the guard is one a process. */
 struct scene {
@@ -463,9 +217,6 @@ another_master_goes_on_where_the_last_one_died(void **state)
 	play(take_over, 0);
 }
 
-/* --- processes that only read ----------------------------------------------
- */
-
 struct reader {
 	struct support_holder holder;
 };
@@ -488,7 +239,7 @@ static void
 a_reader_of_a_file_that_is_truncated_says_so_and_exits_with_1(void **state)
 {
 	struct reader reader;
-	struct counters counters = open_store();
+	struct counters counters = open_pool();
 	const char *said;
 	int status;
 
@@ -503,34 +254,10 @@ a_reader_of_a_file_that_is_truncated_says_so_and_exits_with_1(void **state)
 	assert_says(said, "truncated while it was in use");
 }
 
-static int
-open_all(void **state)
-{
-	registry = request_metrics_registry();
-	return registry ? support_open_folder(state) : -1;
-}
-
-static int
-close_all(void **state)
-{
-	registry_free(registry);
-	return support_close_folder(state);
-}
-
-#define TEST(name)                                                             \
-	cmocka_unit_test_setup_teardown(name, set_up, support_release)
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(nothing_is_put_back_where_nothing_is_missing),
-	    TEST(a_file_cut_anywhere_has_all_its_counts_again),
-	    TEST(what_was_counted_after_the_cut_is_added_to_what_was_before),
-	    TEST(
-		what_is_put_back_twice_is_counted_once_where_the_cut_is_not_known),
-	    TEST(a_file_that_was_written_over_is_raised_to_its_counts),
-	    TEST(a_position_that_went_back_is_not_raised),
 	    TEST(a_process_counts_on_through_a_truncation),
 	    TEST(a_truncation_on_a_full_disk_ends_the_process_with_the_reason),
 	    TEST(a_file_that_stays_short_ends_the_process_and_not_in_a_loop),

@@ -1,0 +1,189 @@
+/*
+ * Lost counts are restored from a copy of the counter file, and none is
+ * doubled.
+ */
+#include "guarded_file.h"
+
+enum { STARTS = 5 * 100 + 10 }; /* of five slots */
+
+static void
+assert_counts(struct counters *counters, uint64_t more)
+{
+	size_t size = 0;
+	struct counters_label_set *label_sets =
+	    calloc(registry->label_set_capacity, sizeof(*label_sets));
+
+	assert_non_null(label_sets);
+	assert_null(
+	    counters_format_validate(counters->map, counters->map_size));
+	assert_int_equal(
+	    counters_sum(counters, REGISTRY_STARTS), STARTS + more);
+	for (unsigned code = 200; code < 200 + CODES; code++)
+		assert_int_equal(
+		    counters_sum(counters, value_of(counters, code)),
+		    expected(code) + more);
+	size = counters_list_label_sets(counters, label_sets);
+	for (size_t i = 1; i < size; i++)
+		assert_true(
+		    label_sets[i].endpoint != label_sets[i - 1].endpoint ||
+		    label_sets[i].method != label_sets[i - 1].method ||
+		    label_sets[i].code != label_sets[i - 1].code);
+	free(label_sets);
+}
+
+static struct counters
+snapshot_of(const struct counters *counters)
+{
+	struct counters copy;
+
+	assert_int_equal(counters_snapshot_new(&copy, counters), 0);
+	counters_snapshot_copy(&copy, counters);
+	return copy;
+}
+
+static void
+cut(const struct counters *counters, size_t at)
+{
+	assert_int_equal(ftruncate(counters->fd, (off_t)at), 0);
+	assert_int_equal(ftruncate(counters->fd, (off_t)counters->map_size), 0);
+}
+
+static void
+close_both(struct counters *counters, struct counters *copy)
+{
+	counters_snapshot_free(copy);
+	counters_close(counters);
+}
+
+static void
+nothing_is_put_back_where_nothing_is_missing(void **state)
+{
+	struct counters counters = open_pool();
+	struct counters copy = snapshot_of(&counters);
+
+	(void)state;
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 1);
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_int_equal(counters_sum(&counters, REGISTRY_STARTS), STARTS + 1);
+	close_both(&counters, &copy);
+}
+
+static void
+a_file_cut_anywhere_has_all_its_counts_again(void **state)
+{
+	struct counters counters = open_pool();
+	struct counters copy = snapshot_of(&counters);
+
+	(void)state;
+	for (size_t at = 0; at < counters.map_size;
+	     at += at < 4096 ? 61 : 509) {
+		struct counters_header *header = counters.map;
+
+		cut(&counters, at);
+		counters_snapshot_restore(&counters, &copy, at);
+		assert_counts(&counters, 0);
+		assert_true(counters_format_matches(header, registry));
+		/* The next cut starts from what was put back. */
+		counters_snapshot_copy(&copy, &counters);
+	}
+	close_both(&counters, &copy);
+}
+
+/* Workers count on in another order, so that label sets get other places. */
+static void
+what_was_counted_after_the_cut_is_added_to_what_was_before(void **state)
+{
+	struct counters counters = open_pool();
+	struct counters copy = snapshot_of(&counters);
+
+	(void)state;
+	cut(&counters, 0);
+	for (unsigned code = 200 + CODES; code-- > 200;)
+		count(&counters, SLOT_WORKER, value_of(&counters, code), 3);
+	count(&counters, SLOT_WORKER, REGISTRY_STARTS, 3);
+	assert_true(counters_snapshot_restore(&counters, &copy, 0));
+	assert_counts(&counters, 3);
+	close_both(&counters, &copy);
+}
+
+static void
+what_is_put_back_twice_is_counted_once_where_the_cut_is_not_known(void **state)
+{
+	struct counters counters = open_pool();
+	struct counters copy = snapshot_of(&counters);
+
+	(void)state;
+	cut(&counters, 0);
+	assert_true(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_counts(&counters, 0);
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_counts(&counters, 0);
+	close_both(&counters, &copy);
+}
+
+static void
+a_file_that_was_written_over_is_raised_to_its_counts(void **state)
+{
+	struct counters counters = open_pool();
+	struct counters older = snapshot_of(&counters);
+	struct counters copy;
+
+	(void)state;
+	for (unsigned code = 200; code < 200 + CODES; code++)
+		count(&counters, SLOT_MASTER, value_of(&counters, code), 5);
+	count(&counters, SLOT_MASTER, REGISTRY_STARTS, 5);
+	copy = snapshot_of(&counters);
+	/* As `cp older counters` does, which cuts the file first. */
+	cut(&counters, 0);
+	memcpy(counters.map, older.map, counters.map_size);
+	assert_true(counters_snapshot_restore(&counters, &copy, 0));
+	assert_counts(&counters, 5);
+	memset(counters.map, 0xa5, counters.map_size / 2);
+	counters_snapshot_restore(&counters, &copy, COUNTERS_SNAPSHOT_UNCUT);
+	assert_null(counters_format_validate(counters.map, counters.map_size));
+	counters_snapshot_free(&older);
+	close_both(&counters, &copy);
+}
+
+static void
+a_position_that_went_back_is_not_raised(void **state)
+{
+	struct counters counters = open_pool();
+	struct counters copy;
+
+	(void)state;
+	count(&counters, SLOT_METRICS, REGISTRY_GATEWAY_LOG, 5000);
+	copy = snapshot_of(&counters);
+	counters_values(&counters, SLOT_METRICS)[REGISTRY_GATEWAY_LOG] = 100;
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_int_equal(counters_sum(&counters, REGISTRY_GATEWAY_LOG), 100);
+	/* After a cut, its reader has found it again before the master looks.
+	 */
+	cut(&counters, 0);
+	count(&counters, SLOT_METRICS, REGISTRY_GATEWAY_LOG, 5000);
+	counters_snapshot_restore(&counters, &copy, 0);
+	assert_int_equal(counters_sum(&counters, REGISTRY_GATEWAY_LOG), 5000);
+	close_both(&counters, &copy);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(nothing_is_put_back_where_nothing_is_missing),
+	    TEST(a_file_cut_anywhere_has_all_its_counts_again),
+	    TEST(what_was_counted_after_the_cut_is_added_to_what_was_before),
+	    TEST(
+		what_is_put_back_twice_is_counted_once_where_the_cut_is_not_known),
+	    TEST(a_file_that_was_written_over_is_raised_to_its_counts),
+	    TEST(a_position_that_went_back_is_not_raised),
+	};
+
+	return SUPPORT_RUN_WITH(tests, open_all, close_all);
+}
