@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "http/router.h"
 #include "worker/worker.h"
 
@@ -33,6 +34,17 @@ reset_entry(struct scoreboard_entry *entry)
 	memset(entry->path, 0, sizeof(entry->path));
 }
 
+/* What ps(1) shows: a title, and the name (comm), cut to 15 characters. */
+static void
+set_names(const struct child *child)
+{
+	prctl(PR_SET_NAME, child->role);
+	if (child->slot >= SLOT_WORKER)
+		title_set("%s %u", child->role, child->number);
+	else
+		title_set("%s", child->role);
+}
+
 bool
 child_start(struct child *child, const struct counters *counters,
     void (*run)(void *context, const struct child *child), void *context)
@@ -47,7 +59,7 @@ child_start(struct child *child, const struct counters *counters,
 	child->pid = fork();
 	if (child->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		prctl(PR_SET_NAME, child->role);
+		set_names(child);
 		if (getppid() != parent) /* it died before we asked */
 			_exit(WORKER_FAILED);
 		run(context, child);

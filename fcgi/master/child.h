@@ -21,7 +21,7 @@ enum child_state {
 };
 
 struct child {
-	const char *role; /* in log lines; also the process's name (comm) */
+	const char *role; /* in log lines, and in the process's names */
 	unsigned number;  /* of a worker, from 0 */
 	unsigned slot;    /* where its state is in the counter file */
 	enum child_state state;

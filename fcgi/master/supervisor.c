@@ -27,6 +27,7 @@
 #include "metrics/collectors/listen_backlog.h"
 #include "metrics/counters_guard.h"
 #include "master/metrics_process.h"
+#include "master/orphans.h"
 #include "master/master.h"
 #include "master/pool.h"
 #include "http/router.h"
@@ -107,36 +108,6 @@ has_served(const struct counters *counters)
 	return false;
 }
 
-/*
- * Wait for the workers of a master that is dead: they die with it, and the next
- * ones take their slots. Their pids are what the workers could have written, so
- * nobody is killed by them.
- */
-static void
-reap_orphans(struct supervisor *supervisor)
-{
-	const struct counters *counters = &supervisor->counters;
-	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
-	const struct timespec step = {.tv_nsec = 200000};
-
-	for (unsigned i = SLOT_WORKER; i < counters->slot_count; i++) {
-		struct scoreboard_entry *state =
-		    scoreboard_entry(&counters->scoreboard, i);
-		pid_t pid = (pid_t)state->pid;
-		pid_t reaped = -1;
-
-		if (pid <= 0 || pid == supervisor->metrics.pid)
-			continue;
-		while ((reaped = waitpid(pid, NULL, WNOHANG)) == 0 &&
-		       clock_now() < patience)
-			nanosleep(&step, NULL);
-		if (reaped == pid)
-			counters_add(counters_values(counters, SLOT_MASTER),
-			    REGISTRY_EXITS_CRASHED, 1);
-		state->pid = 0;
-	}
-}
-
 static void
 end(struct supervisor *supervisor, int exit_status)
 {
@@ -158,7 +129,7 @@ master_ended(struct supervisor *supervisor, int status)
 		end(supervisor, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		return;
 	}
-	reap_orphans(supervisor);
+	orphans_reap(&supervisor->counters, supervisor->metrics.pid);
 	child_schedule(master, !is_serving);
 	if (master->failures >= FAILURES_MAX) {
 		log_text(LOG_ERROR,
@@ -379,7 +350,7 @@ close_all(struct supervisor *supervisor)
 	    scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER);
 
 	end_child(&supervisor->master);
-	reap_orphans(supervisor);
+	orphans_reap(&supervisor->counters, supervisor->metrics.pid);
 	end_child(&supervisor->metrics);
 	sockets_unlink_all(&supervisor->sockets, entry->draining);
 	counters_guard_finish(&supervisor->counters);
@@ -399,7 +370,7 @@ supervisor_run(const struct options *options, const struct registry *registry)
 	supervisor.master =
 	    (struct child){.role = "master", .slot = SLOT_MASTER};
 	supervisor.metrics =
-	    (struct child){.role = "observer", .slot = SLOT_METRICS};
+	    (struct child){.role = "metrics process", .slot = SLOT_METRICS};
 	router_open(options->exercise);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* So that workers whose master died are ours to reap. */

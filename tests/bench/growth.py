@@ -189,7 +189,7 @@ def instrumentation(pairs):
 
 
 def scrape(peer, connection):
-    """(CPU ms of one process, the observer; ms it took; series) of one scrape."""
+    """(CPU ms of one process, the metrics process; ms it took; series) of one scrape."""
     pids = peer.processes.pids(peer.pool)
     cpu, began = peer.processes.cpu_seconds(pids), time.monotonic()
     connection.request("GET", "/metrics")

@@ -111,7 +111,7 @@ class Stack:
         """Alert name -> active or suppressed."""
         return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in json.loads(get(self.url["alertmanager"] + "/api/v2/alerts")[1])}
 
-    def processes(self, *words):
+    def processes(self, *words, pattern=""):
         """The pids below this stack whose command line has all the words: parents first, then by age (pids wrap around)."""
         parents, started, commands = {}, {}, {}
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
@@ -128,16 +128,24 @@ class Stack:
             while pid > 1 and pid != self.process.pid:
                 pid, steps = parents.get(pid, 0), steps + 1
             return steps if pid == self.process.pid else 0
-        return sorted((pid for pid in parents if all(word in commands[pid] for word in words) and depth(pid)),
+        return sorted((pid for pid in parents if all(word in commands[pid] for word in words) and re.search(pattern, commands[pid]) and depth(pid)),
                       key=lambda pid: (depth(pid), started[pid], pid))
 
     def service(self):
         """The pids of the running service, the supervisor's first; [] while there is none."""
-        return self.processes("fcgi-webapp", "serve")
+        return self.processes(pattern=r"^(\S*/)?fcgi-webapp(:| serve)")
+
+    def signal_service(self, number):
+        """To every process of the service."""
+        return self._signal(number, self.service())
 
     def signal(self, number, *words):
-        pids = self.processes(*words)
-        assert pids, "no process %s below the stack" % (words,)
+        """To every process whose command line has all the words."""
+        return self._signal(number, self.processes(*words))
+
+    @staticmethod
+    def _signal(number, pids):
+        assert pids, "no such process below the stack"
         for pid in pids:
             try:
                 os.kill(pid, number)

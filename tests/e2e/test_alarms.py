@@ -98,8 +98,8 @@ def latency(stack, report):
 
 
 def pool_stopped(stack, report):
-    prove(stack, "AppDown", lambda: stack.signal(signal.SIGSTOP, "fcgi-webapp", "serve"),
-          lambda: stack.signal(signal.SIGCONT, "fcgi-webapp", "serve"), report, "critical", "for a minute")
+    prove(stack, "AppDown", lambda: stack.signal_service(signal.SIGSTOP),
+          lambda: stack.signal_service(signal.SIGCONT), report, "critical", "for a minute")
 
 
 def nginx_stopped(stack, report):
@@ -128,13 +128,13 @@ def requests_queue(stack, report):
     def cause():
         supervisor = stack.service()[0]
         with Traffic(stack, ["/"], rate=400, threads=80):
-            stack.signal(signal.SIGSTOP, "fcgi-webapp", "serve")
+            stack.signal_service(signal.SIGSTOP)
             os.kill(supervisor, signal.SIGCONT)
             stopped = time.time()
             try:
                 wait_for(lambda: time.time() - stopped > 3, 10, "three seconds")
             finally:
-                stack.signal(signal.SIGCONT, "fcgi-webapp", "serve")
+                stack.signal_service(signal.SIGCONT)
     prove(stack, "RequestsQueueing", cause, lambda: None, report, "high", "wait", resolved_within=300)
 
 

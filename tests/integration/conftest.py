@@ -193,8 +193,8 @@ class Service:
         return [pid for pid in children(self.master) if name_of(pid) == "blocking worker"]
 
     @property
-    def observer(self):
-        return self._child(self.supervisor, "observer")
+    def metrics_process(self):
+        return self._child(self.supervisor, "metrics process")
 
     def log_lines(self):
         """The JSON lines of the pool's log."""

@@ -56,7 +56,7 @@ def incidents(service):
 
 
 def processes(service):
-    return [service.supervisor, service.master, service.observer, *sorted(service.workers)]
+    return [service.supervisor, service.master, service.metrics_process, *sorted(service.workers)]
 
 
 def bye(service, count):

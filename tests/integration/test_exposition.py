@@ -82,7 +82,7 @@ def test_what_cannot_be_read_is_left_out_of_the_scrape_and_comes_back(own_servic
 
     before = scrape()
     assert from_files(before)
-    with no_more_files(service.observer):
+    with no_more_files(service.metrics_process):
         during = scrape()
     after = scrape()
     assert from_files(during) == set()

@@ -99,12 +99,12 @@ def test_memory_over_the_limit_kills_the_load_alone_and_says_so(own_service):
         for pid in service.all_pids():
             for folder in cgroup.folders:
                 (folder / "cgroup.procs").write_text(str(pid))
-        pids = [service.master, *service.workers, service.observer]
+        pids = [service.master, *service.workers, service.metrics_process]
         with start_load(cgroup, "--memory", "120%", "--seconds", "30") as load:
             _, errors = load.communicate(timeout=60)
         assert load.returncode == 1
         assert "the kernel killed the load" in errors and len(errors.splitlines()) == 1
-        assert [service.master, *service.workers, service.observer] == pids
+        assert [service.master, *service.workers, service.metrics_process] == pids
         assert service.get("/health").status == 200
         assert service.scrape()[("cgroup_oom_kills_total",)] >= 1
         service.kill()
@@ -251,7 +251,7 @@ def test_the_end_of_the_pool_ends_the_load(own_service):
 def test_the_service_answers_while_load_runs_in_a_quota(own_service):
     with Cgroup(cpu=0.5) as cgroup:
         service = own_service(WORKERS=2)
-        for pid in [service.master, *service.workers, service.observer]:
+        for pid in [service.master, *service.workers, service.metrics_process]:
             for folder in cgroup.folders:
                 (folder / "cgroup.procs").write_text(str(pid))
         began = time.monotonic()

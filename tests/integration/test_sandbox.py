@@ -97,7 +97,7 @@ def test_the_endpoint_itself_works(service):
     assert service.request("POST", "/escape/nothing").json == {"escaped": True}
 
 
-def test_workers_and_the_observer_can_gain_no_privileges(service):
-    for pid in [*service.workers, service.observer]:
+def test_workers_and_the_metrics_process_can_gain_no_privileges(service):
+    for pid in [*service.workers, service.metrics_process]:
         status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"

@@ -70,7 +70,7 @@ def test_a_stopped_master_is_replaced_at_the_deadline(own_service):
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_that_reopens_logs_elsewhere_ends_nothing(own_service, number):
     service = own_service(WORKERS=2)
-    for pid in [service.supervisor, service.master, service.observer, *service.workers]:
+    for pid in [service.supervisor, service.master, service.metrics_process, *service.workers]:
         before = service.all_pids()
         os.kill(pid, number)
         assert service.get("/health").status == 200

@@ -210,9 +210,10 @@ workers_are_busy_idle_or_stopped(void **state)
 static void
 without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
 {
-	static const char *const gauges[] = {"fcgi_workers{kind=\"nonblocking\",state=\"busy\"}",
-	    "fcgi_workers{kind=\"nonblocking\",state=\"stopped\"}", "fcgi_connections",
-	    "fcgi_load_active"};
+	static const char *const gauges[] = {
+	    "fcgi_workers{kind=\"nonblocking\",state=\"busy\"}",
+	    "fcgi_workers{kind=\"nonblocking\",state=\"stopped\"}",
+	    "fcgi_connections", "fcgi_load_active"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(gauges); i++)
