@@ -19,11 +19,12 @@ const ROUTES = [
   ['riseload', 'DELETE', '/riseload', 'raises and ends load'],
   ['status', 'GET', '/status/500', 'ten and more: ErrorBudgetBurnFast'],
   ['delay', 'GET', '/delay/1', 'slow, ten and more: LatencyBurnFast'],
+  ['block', 'GET', '/block/1', 'holds its worker, nobody else waits; 500 of them: RequestsQueueing'],
   ['crash', 'POST', '/crash', 'its worker aborts, three times: WorkersCrashing'],
   ['hang', 'POST', '/hang', 'its worker is killed: WorkerDeadlines'],
   ['other', 'GET', '/nowhere', 'what is not there, counted as other'],
 ];
-const EXERCISE = ['riseload', 'status', 'delay', 'crash', 'hang'];
+const EXERCISE = ['riseload', 'status', 'delay', 'block', 'crash', 'hang'];
 const ONE_AT_A_TIME = ['riseload', 'crash', 'hang'];
 
 const rules = JSON.parse(document.getElementById('rules').textContent);
@@ -274,7 +275,7 @@ function drawFigures() {
   put('p95', p95 === null ? '–' : duration(p95));
   // One of them is busy with the very answer that says so.
   put('workers', `${Math.max(0, workers.busy - 1)} of ${workers.count}`);
-  put('workers-note', workers.stopped ? `${workers.stopped} stopped` : `${workers.connections} connections kept`);
+  put('workers-note', workers.stopped ? `${workers.stopped} stopped` : `${workers.blocking.busy} of ${workers.blocking.count} blocking`);
   put('throttled', percent(live.cpu.throttled_share));
   put('memory', bytes(memory.working_set_bytes));
   put('memory-note', `of ${bytes(memory.limit_bytes)}${memory.limited === false ? ', the machine’s' : ''}`);
