@@ -1,5 +1,5 @@
 /*
- * The sockets that nginx connects to, and their queues.
+ * The sockets that nginx connects to.
  */
 #include "support.h"
 
@@ -7,7 +7,6 @@
 #include <sys/un.h>
 
 #include "master/listener.h"
-#include "metrics/collectors/listen_backlog.h"
 
 static char path[PATH_MAX];
 
@@ -236,72 +235,6 @@ a_name_with_a_colon_is_a_name(void **state)
 	close(fd);
 }
 
-/* --- the queue
- * ---------------------------------------------------------------- */
-
-static void
-the_queue_counts_those_who_wait(void **state)
-{
-	int netlink = listen_backlog_open();
-	int fd = listener_open(path);
-	uint32_t inode = listener_inode(fd);
-	struct listen_backlog queue;
-	int clients[5];
-
-	(void)state;
-	assert_true(netlink >= 0);
-	assert_int_not_equal(inode, 0);
-	assert_int_equal(listen_backlog_read(netlink, inode, &queue), 0);
-	assert_int_equal(queue.length, 0);
-	assert_in_range(queue.limit, 1, 4096);
-	for (size_t i = 0; i < COUNT(clients); i++) {
-		clients[i] = connect_to(path);
-		assert_true(clients[i] >= 0);
-		assert_int_equal(
-		    listen_backlog_read(netlink, inode, &queue), 0);
-		assert_int_equal(queue.length, i + 1);
-	}
-	close(accept(fd, NULL, NULL));
-	assert_int_equal(listen_backlog_read(netlink, inode, &queue), 0);
-	assert_int_equal(queue.length, COUNT(clients) - 1);
-	for (size_t i = 0; i < COUNT(clients); i++)
-		close(clients[i]);
-	close(fd);
-	close(netlink);
-}
-
-static void
-the_queue_of_a_socket_that_is_gone_is_an_error(void **state)
-{
-	int netlink = listen_backlog_open();
-	int fd = listener_open(path);
-	uint32_t inode = listener_inode(fd);
-	struct listen_backlog queue;
-
-	(void)state;
-	close(fd);
-	assert_int_equal(listen_backlog_read(netlink, inode, &queue), -ENOENT);
-	/* and the next question gets its own answer */
-	fd = listener_open(path);
-	assert_int_equal(
-	    listen_backlog_read(netlink, listener_inode(fd), &queue), 0);
-	close(fd);
-	close(netlink);
-}
-
-static void
-the_queue_cannot_be_asked_for_without_netlink(void **state)
-{
-	int fd = listener_open(path);
-	struct listen_backlog queue;
-
-	(void)state;
-	assert_int_equal(
-	    listen_backlog_read(-1, listener_inode(fd), &queue), -EBADF);
-	assert_int_equal(listener_inode(-1), 0);
-	close(fd);
-}
-
 #define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, set_up, support_release)
 
@@ -321,9 +254,6 @@ main(void)
 	    TEST(a_directory_that_may_not_be_written_is_refused_with_advice),
 	    TEST(a_name_of_107_bytes_fits_and_a_longer_one_is_refused),
 	    TEST(a_name_with_a_colon_is_a_name),
-	    TEST(the_queue_counts_those_who_wait),
-	    TEST(the_queue_of_a_socket_that_is_gone_is_an_error),
-	    TEST(the_queue_cannot_be_asked_for_without_netlink),
 	};
 
 	return SUPPORT_RUN(tests);

@@ -1,0 +1,113 @@
+/*
+ * The listen backlog of a socket, as the kernel tells it.
+ */
+#include "support.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "master/listener.h"
+#include "metrics/collectors/listen_backlog.h"
+
+static char path[PATH_MAX];
+
+static int
+set_up(void **state)
+{
+	snprintf(path, sizeof(path), "%s", support_path("app.sock"));
+	return support_clear(state);
+}
+
+/* A client's connection, or -1. */
+static int
+connect_to(const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(strlen(name) < sizeof(address.sun_path));
+	strcpy(address.sun_path, name);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void
+the_length_is_the_number_of_connections_that_wait(void **state)
+{
+	int netlink = listen_backlog_open();
+	int fd = listener_open(path);
+	uint32_t inode = listener_inode(fd);
+	struct listen_backlog backlog;
+	int clients[5];
+
+	(void)state;
+	assert_true(netlink >= 0);
+	assert_int_not_equal(inode, 0);
+	assert_int_equal(listen_backlog_read(netlink, inode, &backlog), 0);
+	assert_int_equal(backlog.length, 0);
+	assert_in_range(backlog.limit, 1, 4096);
+	for (size_t i = 0; i < COUNT(clients); i++) {
+		clients[i] = connect_to(path);
+		assert_true(clients[i] >= 0);
+		assert_int_equal(
+		    listen_backlog_read(netlink, inode, &backlog), 0);
+		assert_int_equal(backlog.length, i + 1);
+	}
+	close(accept(fd, NULL, NULL));
+	assert_int_equal(listen_backlog_read(netlink, inode, &backlog), 0);
+	assert_int_equal(backlog.length, COUNT(clients) - 1);
+	for (size_t i = 0; i < COUNT(clients); i++)
+		close(clients[i]);
+	close(fd);
+	close(netlink);
+}
+
+static void
+a_socket_that_is_gone_is_an_error(void **state)
+{
+	int netlink = listen_backlog_open();
+	int fd = listener_open(path);
+	uint32_t inode = listener_inode(fd);
+	struct listen_backlog backlog;
+
+	(void)state;
+	close(fd);
+	assert_int_equal(
+	    listen_backlog_read(netlink, inode, &backlog), -ENOENT);
+	/* The next query gets its own answer. */
+	fd = listener_open(path);
+	assert_int_equal(
+	    listen_backlog_read(netlink, listener_inode(fd), &backlog), 0);
+	close(fd);
+	close(netlink);
+}
+
+static void
+without_netlink_it_cannot_be_read(void **state)
+{
+	int fd = listener_open(path);
+	struct listen_backlog backlog;
+
+	(void)state;
+	assert_int_equal(
+	    listen_backlog_read(-1, listener_inode(fd), &backlog), -EBADF);
+	assert_int_equal(listener_inode(-1), 0);
+	close(fd);
+}
+
+#define TEST(name)                                                             \
+	cmocka_unit_test_setup_teardown(name, set_up, support_release)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(the_length_is_the_number_of_connections_that_wait),
+	    TEST(a_socket_that_is_gone_is_an_error),
+	    TEST(without_netlink_it_cannot_be_read),
+	};
+
+	return SUPPORT_RUN(tests);
+}
