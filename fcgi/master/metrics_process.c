@@ -1,6 +1,6 @@
 /*
- * What the metrics process serves: a process of its own on a socket of its own,
- * so that a scrape is answered when every worker is busy, stopped or dead.
+ * The metrics process serves GET /metrics on a socket of its own, so a scrape
+ * is answered even if every worker is busy, stopped or dead.
  */
 #include "master/metrics_process.h"
 

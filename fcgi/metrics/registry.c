@@ -29,6 +29,7 @@ const struct metric_bound registry_bounds[REGISTRY_BOUND_COUNT + 1] = {
     {INT64_MAX, "+Inf"},
 };
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): values is a list */
 const struct registry_family registry_families[] = {
 #define COUNTER(symbol, family, unit, help)                                    \
 	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_COUNTER,          \
@@ -60,6 +61,7 @@ const struct registry_family registry_families[] = {
 #undef VALUE
     {{NULL, METRIC_GAUGE, NULL, NULL}, REGISTRY_KIND_INTERNAL, 0, NULL, NULL},
 };
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static int set_name(const char **name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,7 @@
 /*
- * GET /live: one snapshot for people and pages, as JSON. Counts are totals;
- * rates are over the last second, as the master measured them. What could not
- * be read is null.
+ * GET /live: a snapshot for people and pages, as JSON. Counts are totals. Rates
+ * are over the last second; the master measures them. What could not be read is
+ * null.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -153,7 +153,7 @@ describe_cpu(const struct scoreboard_entry *master, const struct cgroup *cgroup)
 		return cpu;
 	}
 	add_double(cpu, "usage_cores", usage);
-	/* How much a throttled container wants, nothing tells. */
+	/* While it is throttled, its demand is not known. */
 	if (share > 0 || throttled > 0)
 		json_object_object_add(cpu, "demand_cores", NULL);
 	else

@@ -1,5 +1,5 @@
-#ifndef METRICS_CGROUP_H
-#define METRICS_CGROUP_H
+#ifndef COLLECTORS_CGROUP_H
+#define COLLECTORS_CGROUP_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-#ifndef METRICS_HIERARCHY_H
-#define METRICS_HIERARCHY_H
+#ifndef COLLECTORS_HIERARCHY_H
+#define COLLECTORS_HIERARCHY_H
 
 #include <limits.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-#ifndef METRICS_PROCESS_H
-#define METRICS_PROCESS_H
+#ifndef COLLECTORS_PROCESS_H
+#define COLLECTORS_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
