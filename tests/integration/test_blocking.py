@@ -34,6 +34,16 @@ def waiting(service):
     return service.scrape()["fcgi_listen_queue_length", ("kind", "blocking")]
 
 
+@contextlib.contextmanager
+def blocked(service, first, *others):
+    """The only blocking worker is on the first request, and the others wait for it."""
+    with asking(service, first) as running:
+        wait_for(lambda: busy(service) == 1)
+        with asking(service, *others) as queued:
+            wait_for(lambda: waiting(service) == len(others))
+            yield running + queued
+
+
 def is_logged(service, message):
     return any(line["msg"] == message for line in service.log_lines())
 
@@ -89,8 +99,7 @@ def test_a_hanging_handler_ends_at_its_deadline_and_holds_up_nobody(own_service)
 
 def test_more_requests_than_may_wait_are_a_503_at_once(own_service):
     service = own_service(FCGI_WEBAPP_BLOCKING_WORKERS=1, FCGI_WEBAPP_REQUEST_TIMEOUT=60)
-    with asking(service, "/block/8", *["/block/0"] * (QUEUE - 1)) as requests:
-        wait_for(lambda: busy(service) == 1 and waiting(service) == QUEUE - 1)
+    with blocked(service, "/block/8", *["/block/0"] * (QUEUE - 1)) as requests:
         answer = service.get("/block/0")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert answer.headers["Content-Type"] == "application/problem+json"
@@ -173,8 +182,7 @@ def test_hup_replaces_blocking_workers_and_no_request_fails(own_service):
 
 def test_a_drain_answers_what_waits_for_a_blocking_worker(own_service):
     service = own_service(FCGI_WEBAPP_BLOCKING_WORKERS=1)
-    with asking(service, "/block/1", *["/block/0.01"] * 8) as requests:
-        wait_for(lambda: busy(service) == 1 and waiting(service) == 8)
+    with blocked(service, "/block/2", *["/block/0.01"] * 8) as requests:
         assert service.stop(signal.SIGTERM) == 0
         assert [request.result().status for request in requests] == [200] * 9
     assert not (service.run_dir / "app.sock.blocking").exists()

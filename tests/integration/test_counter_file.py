@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import run_program, total, wait_for
+from conftest import BLOCKING_WORKERS, run_program, total, wait_for
 
 INCIDENTS = "fcgi_webapp_store_incidents_total"
 
@@ -115,7 +115,7 @@ def test_a_truncated_file_is_made_whole_and_keeps_its_counts(counting, share):
     samples = scrape(counting)
     assert byes(samples) == 50
     assert total(samples, "fcgi_worker_starts_total") == starts
-    assert total(samples, "fcgi_workers") == 3
+    assert total(samples, "fcgi_workers") == 3 + BLOCKING_WORKERS
     assert counting.counters.stat().st_size == size
     assert len(errors_logged(counting, "was truncated")) == 1
     counting.stop()
@@ -161,8 +161,8 @@ def test_a_request_that_hangs_while_the_file_is_truncated_still_meets_its_deadli
     statuses = []
     hanging = threading.Thread(target=lambda: statuses.append(service.request("POST", "/hang").status))
     hanging.start()
-    wait_for(lambda: total(scrape(service), "fcgi_workers") == 3
-             and scrape(service)["fcgi_workers", ("kind", "nonblocking"), ("state", "busy")] == 1, what="a busy worker")
+    wait_for(lambda: total(scrape(service), "fcgi_workers") == 3 + BLOCKING_WORKERS
+             and scrape(service)["fcgi_workers", ("kind", "blocking"), ("state", "busy")] == 1, what="a busy worker")
     os.truncate(service.counters, 0)
     hanging.join(30)
     assert statuses in ([502], [504])
