@@ -64,7 +64,7 @@ title_init(int argc, char **argv)
 	char *arguments_end;
 	char *end;
 
-	if (argc < 1)
+	if (argc < 1 || !argv[0])
 		return;
 	while (environ[variables])
 		variables++;

@@ -17,6 +17,15 @@
 /* How long a connection may take to send its request. */
 static const int64_t REQUEST_NS = 5000000000;
 
+/*
+ * A request may wait for half of --request-timeout, and for at least this: the
+ * master may be replaced, and the workers after it.
+ */
+static const int64_t QUEUE_MIN_NS = 2000000000;
+
+/* How long to serve without a look at signals. */
+static const int64_t TURN_NS = 10000000;
+
 /* Without accepting, where there are no descriptors or no memory. */
 enum { PAUSE_MS = 10 };
 
@@ -28,6 +37,7 @@ struct blocking_worker {
 	struct connection connection;
 	struct exchange exchange;
 	int64_t queue_max_ns; /* see exchange_begin() */
+	bool was_busy; /* so the next connection has perhaps waited for it */
 };
 
 /* Wait until the request is here whole. Returns whether it is. */
@@ -74,7 +84,8 @@ answer(struct blocking_worker *self)
 {
 	exchange_begin(&self->worker, &self->connection, &self->exchange,
 	    self->queue_max_ns);
-	sleep_for(self->exchange.response.delay_ns);
+	if (self->exchange.response.delay_ns > 0)
+		sleep_for(self->exchange.response.delay_ns);
 	exchange_end(&self->worker, &self->connection, &self->exchange);
 }
 
@@ -94,7 +105,8 @@ accept_one(struct blocking_worker *self)
 	if (connection_open(connection, fd) < 0)
 		return true;
 	worker->entry->connections = 1;
-	if (receive(connection) && !is_abandoned(connection))
+	if (receive(connection) &&
+	    !(self->was_busy && is_abandoned(connection)))
 		answer(self);
 	connection_close(connection);
 	worker->entry->connections = 0;
@@ -105,9 +117,19 @@ accept_one(struct blocking_worker *self)
 static void
 handle_listen(void *context, struct event_source *source, uint32_t events)
 {
+	struct blocking_worker *self = context;
+	int64_t until = clock_now() + TURN_NS;
+	bool has_more = accept_one(self);
+
 	(void)source;
 	(void)events;
-	accept_one(context);
+	/* What waits is served at once; signals come after that. */
+	while (has_more && self->worker.life.state == LIFE_SERVING &&
+	       clock_now() < until) {
+		self->was_busy = true;
+		has_more = accept_one(self);
+	}
+	self->was_busy = has_more;
 }
 
 static void
@@ -144,6 +166,8 @@ open_all(struct blocking_worker *self, const struct worker_config *config)
 
 	self->connection.fd = -1;
 	self->queue_max_ns = (int64_t)(timeout / 2 * 1e9);
+	if (self->queue_max_ns < QUEUE_MIN_NS)
+		self->queue_max_ns = QUEUE_MIN_NS;
 	self->listen_source = (struct event_source){.handle = handle_listen};
 	self->signal_source =
 	    (struct event_source){.handle = handle_signal, .is_last = true};

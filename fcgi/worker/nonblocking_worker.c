@@ -183,6 +183,12 @@ open_all(struct nonblocking_worker *self, const struct worker_config *config)
 	size_t max = connections_allowed(config);
 	int error = worker_open(&self->worker, config, (unsigned)max);
 
+	/*
+	 * A worker that wakes up does not take the CPU from nginx before nginx
+	 * has passed on all that it has: fewer switches, more requests each.
+	 */
+	if (config->slot >= SLOT_WORKER)
+		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 	self->affinity = (struct affinity){
 	    .scoreboard = &config->service->counters->scoreboard,
 	    .slot = config->slot,

@@ -1,7 +1,6 @@
 #include "worker/worker.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -35,12 +34,6 @@ worker_open(struct worker *worker, const struct worker_config *config,
 	const struct counters *counters = config->service->counters;
 	int error;
 
-	/*
-	 * A worker that wakes up does not take the CPU from nginx before nginx
-	 * has passed on all that it has: fewer switches, more requests each.
-	 */
-	if (config->slot >= SLOT_WORKER)
-		sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
 	worker->config = config;
 	worker->entry = scoreboard_entry(&counters->scoreboard, config->slot);
 	error = connection_init(connections_max);

@@ -1,6 +1,7 @@
 """Handlers that block: what others wait for them, and what blocked requests
 themselves take, against the usual pool with as many processes."""
 
+import re
 import statistics
 import subprocess
 import time
@@ -17,13 +18,21 @@ METRICS = ("rps", "p50_ms", "p90_ms", "p99_ms")
 MIXES = ((64, 0.001, 0.05, 1 / 100), (64, 0.0001, 0.02, 1 / 50), (64, 0.0005, 0.2, 1 / 100), (8, 0.005, 0.005, 0))
 
 
-class Naive(UsualPool):
+class Unlimited:
+    """Without the limit of requests per second that fault injection has."""
+
+    def configure(self, text):
+        return re.sub(r"\n *limit_req [^\n]*", "", super().configure(text))
+
+
+class Naive(Unlimited, UsualPool):
     name = "usual libfcgi pool, 16 processes"
     workers = PROCESSES
 
 
-def ours():
-    return FcgiWebapp("fcgi-webapp, 2 and 16 workers", workers=2, blocking_workers=PROCESSES)
+class Ours(Unlimited, FcgiWebapp):
+    def __init__(self):
+        super().__init__("fcgi-webapp, 2 and 16 workers", workers=2, blocking_workers=PROCESSES)
 
 
 def figures(load):
@@ -91,7 +100,7 @@ def blocking(rounds, seconds, progress):
     """Medians of the figures and of the rounds' ratios."""
     taken, found = {}, []
     for number in range(rounds):
-        peers = [ours(), Naive()]
+        peers = [Ours(), Naive()]
         results = {}
         for peer in peers if number % 2 == 0 else peers[::-1]:
             results[peer.name] = one_round(peer, seconds)

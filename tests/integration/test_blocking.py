@@ -113,7 +113,7 @@ def test_more_requests_than_may_wait_are_a_503_at_once(own_service):
 
 
 def test_a_request_that_waited_too_long_is_a_503_and_reaches_no_handler(own_service):
-    """Too long is half of --request-timeout."""
+    """Too long is half of --request-timeout, and at least 2 s."""
     service = own_service(FCGI_WEBAPP_BLOCKING_WORKERS=1, FCGI_WEBAPP_REQUEST_TIMEOUT=4)
     with asking(service, "/block/3") as blocked:
         wait_for(lambda: busy(service) == 1)
