@@ -63,9 +63,11 @@ title_init(int argc, char **argv)
 	char *room;
 	char *arguments_end;
 	char *end;
+	size_t folder;
 
 	if (argc < 1 || !argv[0])
 		return;
+	folder = (size_t)(basename(argv[0]) - argv[0]);
 	while (environ[variables])
 		variables++;
 	copies = malloc((variables + 1) * sizeof(*copies) + total_size(argv) +
@@ -81,7 +83,7 @@ title_init(int argc, char **argv)
 	copy_strings(argv, argv, &room);
 	environ = copies;
 	program_invocation_name = argv[0];
-	program_invocation_short_name = basename(argv[0]);
+	program_invocation_short_name = argv[0] + folder;
 	title.area = area;
 	title.size = (size_t)(end - area);
 	title.used = (size_t)(arguments_end - area);
