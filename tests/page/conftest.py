@@ -135,8 +135,10 @@ def page(open_page, service):
 def made_up_live():
     return {
         "time": 1000.0, "uptime_seconds": 60.0, "starts": 3,
-        "workers": {"count": 2, "busy": 1, "idle": 1, "stopped": 0, "connections": 4},
-        "requests": {name: 0 for name in "root health ready bye version live riseload status delay crash hang other".split()},
+        "workers": {"count": 10, "busy": 1, "idle": 9, "stopped": 0, "connections": 4,
+                    "nonblocking": {"count": 2, "busy": 1, "idle": 1, "stopped": 0, "connections": 4},
+                    "blocking": {"count": 8, "busy": 0, "idle": 8, "stopped": 0, "connections": 0}},
+        "requests": {name: 0 for name in "root health ready bye version live riseload status delay block crash hang other".split()},
         "requests_total": 0, "errors_total": 0, "requests_per_second": 0.0,
         "durations": [[0.001, 0], [0.01, 0], [0.1, 0], [None, 0]],
         "cpu": {"limit_cores": 0.2, "limited": True, "usage_cores": 0.01, "demand_cores": 0.01, "throttled_cores": 0.0, "throttled_share": 0.0},

@@ -209,7 +209,7 @@ def test_without_exercise_its_buttons_are_off_and_say_why(open_page):
         wait_for(page.is_live, what="the first figures")
         assert "--no-exercise" in page.text("#load-state")
         off = page.run("return [...document.querySelectorAll('button:disabled')].map((button) => button.dataset.route || button.id)")
-        assert set(off) == {"raise", "end", "riseload", "status", "delay", "crash", "hang"}
+        assert set(off) == {"raise", "end", "riseload", "status", "delay", "block", "crash", "hang"}
         assert page.errors() == []
 
 
@@ -373,7 +373,7 @@ def test_a_screen_reader_finds_a_name_on_every_control_and_a_heading_on_every_pa
     for node in nodes:
         if not node.get("ignored"):
             roles.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
-    assert len(roles["button"]) == 14 and len(roles["combobox"]) == 3
+    assert len(roles["button"]) == 15 and len(roles["combobox"]) == 3
     for role in ("button", "combobox", "spinbutton", "link", "table", "region", "image", "img"):
         if role != "table":
             assert all(roles.get(role, ["-"])), (role, roles.get(role))
