@@ -1,0 +1,117 @@
+#ifndef HANDLERS_H
+#define HANDLERS_H
+
+/*
+ * Calls the handlers of requests without a web server or a pool around
+ * them.
+ */
+
+#include "support.h"
+
+#include <json-c/json.h>
+
+#include "http/request_metrics.h"
+#include "http/router.h"
+#include "metrics/registry.h"
+#include "options.h"
+#include "service.h"
+
+static struct registry *registry;
+static struct counters counters;
+static struct options options;
+static struct service service = {.options = &options,
+    .counters = &counters,
+    .load_request_fd = -1,
+    .backlog_fd = -1};
+static struct request request;
+static struct response response;
+static int endpoint; /* that the latest answer is counted under */
+static int asked[2]; /* what the master is asked for */
+
+/* A service of two slots with new counters. For cmocka's set-up of one test. */
+static inline int
+set_up(void **state)
+{
+	support_clear(state);
+	router_open(true);
+	registry = request_metrics_registry();
+	if (!registry ||
+	    counters_open(&counters, support_path("counters"), registry, 2) <
+		0 ||
+	    pipe2(asked, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	options = (struct options){.max_load_seconds = 600};
+	service.load_request_fd = asked[1];
+	response_init(&response);
+	return 0;
+}
+
+static inline int
+tear_down(void **state)
+{
+	response_release(&response);
+	counters_close(&counters);
+	registry_free(registry);
+	close(asked[0]);
+	close(asked[1]);
+	return support_release(state);
+}
+
+/* The status of the response to a request; request.accept is sent as it is. */
+static inline int
+ask_with(int (*dispatch)(struct request *, struct response *),
+    enum method method, const char *path, const char *query)
+{
+	response_release(&response);
+	response_init(&response);
+	request = (struct request){.method = method,
+	    .path = path,
+	    .parameter = "",
+	    .query = query,
+	    .accept = request.accept ? request.accept : "",
+	    .fetch_site = "",
+	    .origin = "",
+	    .host = "",
+	    .id = "0123abcd",
+	    .body = "",
+	    .service = &service};
+	endpoint = dispatch(&request, &response);
+	return response.status;
+}
+
+static inline int
+ask(enum method method, const char *path, const char *query)
+{
+	request.accept = "";
+	return ask_with(router_dispatch, method, path, query);
+}
+
+static inline int
+get(const char *path)
+{
+	return ask(METHOD_GET, path, "");
+}
+
+/* A number or a string in the body, "a.b" within an object of it. */
+static inline const char *
+field(const char *name)
+{
+	static char text[256];
+	struct json_object *body = json_tokener_parse(response.body);
+	struct json_object *value = body;
+	char names[64];
+	char *rest = names;
+	char *part;
+
+	assert_non_null(body);
+	snprintf(names, sizeof(names), "%s", name);
+	while ((part = strsep(&rest, ".")))
+		if (!json_object_object_get_ex(value, part, &value))
+			fail_msg("no %s in %s", name, response.body);
+	snprintf(text, sizeof(text), "%s",
+	    value ? json_object_get_string(value) : "null");
+	json_object_put(body);
+	return text;
+}
+
+#endif
