@@ -76,12 +76,12 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
-# Fails for a route that the router would not serve as it stands in the table.
-$(BUILD)/check-routes: scripts/check-routes.c fcgi/app/routes.def
+# Fail for a line of a table that would not do what it says.
+$(BUILD)/check-%: scripts/check-%.c fcgi/app/%.def
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
 
-$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes
+$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes $(BUILD)/check-headers
 
 $(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
@@ -172,6 +172,7 @@ comma := ,
 compdb: $(BUILD)/flags ## compile_commands.json, from which clangd knows the flags
 	@$(eval COMPILE := $(CC) $(CFLAGS_ALL))
 	@$(file >compile_commands.json,[$(call entry,scripts/check-routes.c))
+	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-headers.c))
 	@$(foreach source,$(SOURCES) $(wildcard tests/bench/*.c),\
 	$(file >>compile_commands.json,$(comma)$(call entry,$(source))))
 	@$(foreach source,$(wildcard tests/unit/*.c),\

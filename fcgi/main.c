@@ -79,22 +79,42 @@ run_metrics(int argc, char **argv)
 	return 0;
 }
 
-/* For scripts/nginx-conf, with the options of serve from the environment. */
+/*
+ * For scripts/nginx-conf, which knows the options of serve from the
+ * environment. Returns 0, or -1 after it has said what is wrong.
+ */
+static int
+parse_nginx_arguments(int argc, char **argv, struct options *options)
+{
+	if (argc > 1) {
+		fprintf(stderr,
+		    "fcgi-webapp: %s takes no '%s', only the "
+		    "environment variables of serve\n",
+		    argv[0], argv[1]);
+		return -1;
+	}
+	return options_from_environment(options, COMMAND_SERVE) < 0 ? -1 : 0;
+}
+
 static int
 run_nginx_locations(int argc, char **argv)
 {
 	struct options options;
 
-	if (argc > 1) {
-		fprintf(stderr,
-		    "fcgi-webapp: nginx-locations takes no '%s', only the "
-		    "environment variables of serve\n",
-		    argv[1]);
-		return 2;
-	}
-	if (options_from_environment(&options, COMMAND_SERVE) < 0)
+	if (parse_nginx_arguments(argc, argv, &options) < 0)
 		return 2;
 	nginx_locations_print(stdout, pool_blocking_count(&options));
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int
+run_nginx_headers(int argc, char **argv)
+{
+	struct options options;
+
+	if (parse_nginx_arguments(argc, argv, &options) < 0)
+		return 2;
+	nginx_headers_print(stdout);
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 
@@ -142,6 +162,8 @@ static const struct {
     {"load", "raise CPU or memory load for a time", run_load},
     {"nginx-locations", "print the part of nginx.conf that routes need",
 	run_nginx_locations},
+    {"nginx-headers", "print the part of nginx.conf that passes headers",
+	run_nginx_headers},
 };
 
 static void
@@ -181,7 +203,7 @@ main(int argc, char **argv)
 	}
 	fprintf(stderr,
 	    "fcgi-webapp: '%s' is not a command; it takes serve, metrics, "
-	    "load or nginx-locations (see fcgi-webapp --help)\n",
+	    "load, nginx-locations or nginx-headers (see fcgi-webapp --help)\n",
 	    command);
 	return 2;
 }

@@ -1,13 +1,15 @@
 /*
  * Converts a CGI environment (RFC 3875; FastCGI uses the same) to a request,
  * and a response to the head of a CGI response. The table lists every variable
- * that is read. nginx sends only these (nginx/nginx.conf.template).
+ * that is read. nginx sends only these (nginx/nginx.conf.template, and for
+ * headers.def nginx_locations.c).
  */
 #include "http/cgi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "http/router.h"
@@ -20,6 +22,10 @@ enum variable {
 	HTTP_SEC_FETCH_SITE,
 	HTTP_ORIGIN,
 	HTTP_HOST,
+	HTTP_COOKIE,
+	CONTENT_TYPE,
+	REMOTE_ADDR,
+	HTTPS,
 	REQUEST_ID,
 	REQUEST_TIME,
 	NGINX_PID,
@@ -38,11 +44,38 @@ static const struct {
     VARIABLE(HTTP_SEC_FETCH_SITE),
     VARIABLE(HTTP_ORIGIN),
     VARIABLE(HTTP_HOST),
+    VARIABLE(HTTP_COOKIE),
+    VARIABLE(CONTENT_TYPE),
+    VARIABLE(REMOTE_ADDR),
+    VARIABLE(HTTPS),
     VARIABLE(REQUEST_ID),
     VARIABLE(REQUEST_TIME),
     VARIABLE(NGINX_PID),
 #undef VARIABLE
 };
+
+/* The headers of headers.def, whose variables have upper case and HTTP_. */
+static const struct {
+	const char *name;
+	size_t length;
+} headers[HEADER_COUNT + 1] = {
+#define HEADER(name) {#name, sizeof(#name) - 1},
+#include "app/headers.def"
+#undef HEADER
+    {"", 0}, /* ends the list, which may be empty */
+};
+
+/* A variable of another name: is it that of a header of headers.def? */
+static void
+parse_header(const char *text, size_t length, struct request *request)
+{
+	if (length < 5 || memcmp(text, "HTTP_", 5) != 0)
+		return;
+	for (int i = 0; i < HEADER_COUNT; i++)
+		if (headers[i].length == length - 5 &&
+		    strncasecmp(text + 5, headers[i].name, length - 5) == 0)
+			request->headers[i] = text + length + 1;
+}
 
 /* Read at most this many digits and advance *text. Returns their number. */
 static int
@@ -80,6 +113,7 @@ cgi_parse(char *const *environment, struct request *request)
 
 	for (int i = 0; i < VARIABLE_COUNT; i++)
 		values[i] = "";
+	*request = (struct request){.parameter = "", .body = ""};
 	for (; *environment; environment++) {
 		const char *equals = strchr(*environment, '=');
 		size_t length = equals ? (size_t)(equals - *environment) : 0;
@@ -91,21 +125,23 @@ cgi_parse(char *const *environment, struct request *request)
 				values[i] = equals + 1;
 				break;
 			}
+		if (HEADER_COUNT > 0)
+			parse_header(*environment, length, request);
 	}
-	*request = (struct request){
-	    .method = request_method_parse(values[REQUEST_METHOD]),
-	    .path = *values[PATH_INFO] ? values[PATH_INFO] : "/",
-	    .parameter = "",
-	    .query = values[QUERY_STRING],
-	    .accept = values[HTTP_ACCEPT],
-	    .fetch_site = values[HTTP_SEC_FETCH_SITE],
-	    .origin = values[HTTP_ORIGIN],
-	    .host = values[HTTP_HOST],
-	    .id = values[REQUEST_ID],
-	    .received_ns = parse_msec(values[REQUEST_TIME]),
-	    .nginx_pid = (pid_t)strtol(values[NGINX_PID], NULL, 10),
-	    .body = "",
-	};
+	request->method = request_method_parse(values[REQUEST_METHOD]);
+	request->path = *values[PATH_INFO] ? values[PATH_INFO] : "/";
+	request->query = values[QUERY_STRING];
+	request->accept = values[HTTP_ACCEPT];
+	request->fetch_site = values[HTTP_SEC_FETCH_SITE];
+	request->origin = values[HTTP_ORIGIN];
+	request->host = values[HTTP_HOST];
+	request->cookie = values[HTTP_COOKIE];
+	request->content_type = values[CONTENT_TYPE];
+	request->client_address = values[REMOTE_ADDR];
+	request->scheme = strcasecmp(values[HTTPS], "on") ? "http" : "https";
+	request->id = values[REQUEST_ID];
+	request->received_ns = parse_msec(values[REQUEST_TIME]);
+	request->nginx_pid = (pid_t)strtol(values[NGINX_PID], NULL, 10);
 }
 
 struct writer {

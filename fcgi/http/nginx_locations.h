@@ -11,4 +11,7 @@
  */
 void nginx_locations_print(FILE *out, unsigned blocking_workers);
 
+/* Print a fastcgi_param for each request header of headers.def. */
+void nginx_headers_print(FILE *out);
+
 #endif

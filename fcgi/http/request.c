@@ -1,5 +1,5 @@
 /*
- * Methods, query parameters and the Accept header of a request.
+ * Methods, query parameters, cookies and the Accept header of a request.
  */
 #include "http/request.h"
 
@@ -99,6 +99,23 @@ request_query(
 	return 0;
 }
 
+/* Copy a cookie's value of this length without the spaces and quotes around. */
+static int
+copy_cookie(const char *text, size_t length, char *value, size_t size)
+{
+	while (length > 0 && strchr(" \t", text[length - 1]))
+		length--;
+	if (length >= 2 && text[0] == '"' && text[length - 1] == '"') {
+		text++;
+		length -= 2;
+	}
+	if (length >= size)
+		return -ENOSPC;
+	memcpy(value, text, length);
+	value[length] = '\0';
+	return 1;
+}
+
 static bool
 is_known(const char *const known[], const char *name, size_t length)
 {
@@ -127,6 +144,28 @@ request_query_unknown(const struct request *request, const char *const known[],
 			return 1;
 		}
 		pair += length + (pair[length] == '&');
+	}
+	return 0;
+}
+
+int
+request_cookie(
+    const struct request *request, const char *name, char *value, size_t size)
+{
+	size_t name_length = strlen(name);
+	const char *pair = request->cookie ? request->cookie : "";
+
+	value[0] = '\0';
+	while (*pair) {
+		size_t length;
+
+		pair += strspn(pair, "; \t");
+		length = strcspn(pair, ";");
+		if (length > name_length && pair[name_length] == '=' &&
+		    memcmp(pair, name, name_length) == 0)
+			return copy_cookie(pair + name_length + 1,
+			    length - name_length - 1, value, size);
+		pair += length;
 	}
 	return 0;
 }

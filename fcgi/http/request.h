@@ -8,6 +8,14 @@
 
 struct service;
 
+/* One for each line of headers.def, in this order. */
+enum header {
+#define HEADER(name) HEADER_##name,
+#include "app/headers.def"
+#undef HEADER
+	HEADER_COUNT
+};
+
 /* Methods that the metrics tell apart (RFC 9110, RFC 5789). */
 enum method {
 	METHOD_GET,
@@ -23,7 +31,9 @@ enum method {
 
 /*
  * A request as handlers see it. All strings live as long as the request. None
- * is NULL: a header or parameter that the client did not send is "".
+ * is NULL: a header or parameter that the client did not send is "". A header
+ * can have any bytes but NUL and line breaks, also such that are not UTF-8.
+ * response_json() and response_problem() replace these by "?".
  */
 struct request {
 	enum method method;     /* HEAD arrives as HEAD; answer as for GET */
@@ -33,14 +43,42 @@ struct request {
 	const char *accept;     /* the Accept header */
 	const char *fetch_site; /* the Sec-Fetch-Site header */
 	const char *origin;     /* the Origin header */
-	const char *host;    /* the Host header; "" without an Origin header */
+	const char *host;       /* the Host header; without an Origin header and
+				 * without HEADER(host) nginx does not pass it: "" */
+	const char *content_type;   /* of the body, as sent */
+	const char *cookie;         /* all cookies; see request_cookie() */
+	const char *client_address; /* that nginx sees: IPv4 or IPv6 */
+	const char *scheme;  /* "http" or "https", between client and nginx */
 	const char *id;      /* nginx's $request_id, which its log has, too */
 	int64_t received_ns; /* by nginx, CLOCK_REALTIME; 0: unknown */
 	pid_t nginx_pid;     /* the nginx worker that sent it; 0: unknown */
 	const char *body;    /* NUL-terminated, of body_length bytes */
 	size_t body_length;
 	const struct service *service;
+	const char *headers[HEADER_COUNT + 1]; /* NULL: not sent */
 };
+
+/*
+ * The value of a header of headers.def, such as HEADER_authorization; "" if the
+ * client did not send it. If it was sent several times, this is what nginx
+ * makes of it: the first one, or from nginx 1.23 all, with ", " between them.
+ */
+static inline const char *
+request_header(const struct request *request, enum header header)
+{
+	const char *value = request->headers[header];
+
+	return value ? value : "";
+}
+
+/*
+ * Copy the value of a cookie (RFC 6265, section 4.2), without its quotes. The
+ * first of several with this name counts. Returns 1; 0 if there is none, and
+ * value is "" then; -ENOSPC if the value has size bytes or more. nginx accepts
+ * cookies of 16 KiB in all.
+ */
+int request_cookie(
+    const struct request *request, const char *name, char *value, size_t size);
 
 /* The name of a method, "other" for METHOD_OTHER. */
 const char *request_method_name(enum method method);

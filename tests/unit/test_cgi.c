@@ -22,7 +22,8 @@ a_request_is_read_out_of_the_environment(void **state)
 	    "PATH_INFO=/riseload", "QUERY_STRING=seconds=60&load=1.5",
 	    "HTTP_ACCEPT=text/html", "REQUEST_ID=0123abcd",
 	    "REQUEST_TIME=1700000000.250", "NGINX_PID=4711", "CONTENT_LENGTH=0",
-	    NULL};
+	    "CONTENT_TYPE=text/plain", "HTTP_COOKIE=a=b", "REMOTE_ADDR=::1",
+	    "HTTPS=on", NULL};
 	struct request request = parse(environment);
 
 	(void)state;
@@ -33,6 +34,10 @@ a_request_is_read_out_of_the_environment(void **state)
 	assert_string_equal(request.id, "0123abcd");
 	assert_int_equal(request.received_ns, INT64_C(1700000000250000000));
 	assert_int_equal(request.nginx_pid, 4711);
+	assert_string_equal(request.content_type, "text/plain");
+	assert_string_equal(request.cookie, "a=b");
+	assert_string_equal(request.client_address, "::1");
+	assert_string_equal(request.scheme, "https");
 }
 
 static void
@@ -48,6 +53,13 @@ what_is_not_sent_is_empty_and_never_null(void **state)
 	assert_string_equal(request.query, "");
 	assert_string_equal(request.accept, "");
 	assert_string_equal(request.id, "");
+	assert_string_equal(request.content_type, "");
+	assert_string_equal(request.cookie, "");
+	assert_string_equal(request.client_address, "");
+	assert_string_equal(request.scheme, "http");
+	for (int i = 0; i < HEADER_COUNT; i++)
+		assert_string_equal(
+		    request_header(&request, (enum header)i), "");
 	assert_string_equal(request.body, "");
 	assert_int_equal(request.body_length, 0);
 	assert_int_equal(request.received_ns, 0);

@@ -125,6 +125,79 @@ an_unknown_parameter_is_named(void **state)
 	    request_query_unknown(&request, known, name, sizeof(name)), 0);
 }
 
+/* The value of a cookie, or why there is none. */
+static void
+assert_cookie(
+    const char *header, const char *name, int result, const char *text)
+{
+	const struct request request = {.cookie = header};
+	char value[16];
+
+	assert_int_equal(
+	    request_cookie(&request, name, value, sizeof(value)), result);
+	assert_string_equal(value, text);
+}
+
+static void
+a_cookie_is_found_wherever_it_stands(void **state)
+{
+	(void)state;
+	assert_cookie("a=1", "a", 1, "1");
+	assert_cookie("a=1; b=2", "b", 1, "2");
+	assert_cookie("a=1;b=2", "b", 1, "2");
+	assert_cookie("; ;a=1 ; b=\"2\"", "b", 1, "2");
+	assert_cookie("a=1 ; b=2", "a", 1, "1");
+	assert_cookie("a=1; a=2", "a", 1, "1");
+	assert_cookie("a=; b=2", "a", 1, "");
+	assert_cookie("a==1=", "a", 1, "=1=");
+	assert_cookie("a=\"", "a", 1, "\"");
+	assert_cookie("a=\377", "a", 1, "\377");
+}
+
+static void
+a_cookie_s_name_is_compared_whole(void **state)
+{
+	(void)state;
+	assert_cookie("", "a", 0, "");
+	assert_cookie(NULL, "a", 0, "");
+	assert_cookie("ab=1; xa=2; A=3; b=a=4", "a", 0, "");
+	assert_cookie("a", "a", 0, "");
+	assert_cookie("a; b=1", "a", 0, "");
+	assert_cookie(";;;=", "a", 0, "");
+}
+
+static void
+a_cookie_that_does_not_fit_is_refused(void **state)
+{
+	(void)state;
+	assert_cookie("a=123456789012345; b=2", "a", 1, "123456789012345");
+	assert_cookie("a=1234567890123456; b=2", "a", -ENOSPC, "");
+}
+
+static void
+the_last_of_a_hundred_cookies_is_found_and_may_be_a_jwt(void **state)
+{
+	static char header[16384];
+	static char value[4097];
+	static char token[4097];
+	size_t used = 0;
+
+	(void)state;
+	for (int i = 0; i < 99; i++)
+		used +=
+		    (size_t)sprintf(header + used, "name%d=value%d; ", i, i);
+	memset(token, 't', sizeof(token) - 1);
+	sprintf(header + used, "session=%s", token);
+	const struct request request = {.cookie = header};
+
+	assert_int_equal(
+	    request_cookie(&request, "session", value, sizeof(value)), 1);
+	assert_string_equal(value, token);
+	assert_int_equal(
+	    request_cookie(&request, "name98", value, sizeof(value)), 1);
+	assert_string_equal(value, "value98");
+}
+
 static bool
 accepts(const char *accept, const char *type)
 {
@@ -236,6 +309,11 @@ main(void)
 	    cmocka_unit_test(a_nul_is_refused),
 	    cmocka_unit_test(a_value_that_does_not_fit_is_refused),
 	    cmocka_unit_test(an_unknown_parameter_is_named),
+	    cmocka_unit_test(a_cookie_is_found_wherever_it_stands),
+	    cmocka_unit_test(a_cookie_s_name_is_compared_whole),
+	    cmocka_unit_test(a_cookie_that_does_not_fit_is_refused),
+	    cmocka_unit_test(
+		the_last_of_a_hundred_cookies_is_found_and_may_be_a_jwt),
 	    cmocka_unit_test(a_media_type_in_the_accept_header_is_accepted),
 	    cmocka_unit_test(
 		a_media_type_that_is_not_named_or_refused_is_not_accepted),
