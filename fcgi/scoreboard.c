@@ -30,3 +30,19 @@ scoreboard_census(
 	}
 	return census;
 }
+
+bool
+scoreboard_kind_is_served(
+    const struct scoreboard *scoreboard, enum scoreboard_kind kind)
+{
+	for (unsigned slot = SLOT_WORKER; slot < scoreboard->slot_count;
+	     slot++) {
+		const struct scoreboard_entry *entry =
+		    scoreboard_entry(scoreboard, slot);
+
+		if (entry->kind == (int32_t)kind &&
+		    scoreboard_is_serving(entry))
+			return true;
+	}
+	return false;
+}

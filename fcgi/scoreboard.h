@@ -27,6 +27,7 @@ struct scoreboard_entry {
 	_Atomic int32_t stopped;          /* by SIGSTOP, as its parent saw */
 	_Atomic int32_t draining; /* leaving; the master's: the pool is */
 	_Atomic int32_t kind;     /* enum scoreboard_kind, of a worker */
+	_Atomic int32_t unready;  /* the application has not started in it */
 	_Atomic int64_t connections;
 	_Atomic int64_t served; /* requests since the process started */
 	char request_id[40];    /* of the request under way, */
@@ -70,6 +71,10 @@ const char *scoreboard_kind_name(enum scoreboard_kind kind);
 struct scoreboard_census scoreboard_census(
     const struct scoreboard *scoreboard, enum scoreboard_kind kind);
 
+/* Whether a worker of this kind takes new requests. */
+bool scoreboard_kind_is_served(
+    const struct scoreboard *scoreboard, enum scoreboard_kind kind);
+
 /* What the process in this slot is doing. */
 static inline struct scoreboard_entry *
 scoreboard_entry(const struct scoreboard *scoreboard, unsigned slot)
@@ -82,7 +87,8 @@ scoreboard_entry(const struct scoreboard *scoreboard, unsigned slot)
 static inline bool
 scoreboard_is_serving(const struct scoreboard_entry *entry)
 {
-	return entry->pid && !entry->stopped && !entry->draining;
+	return entry->pid && !entry->stopped && !entry->draining &&
+	       !entry->unready;
 }
 
 #endif

@@ -61,7 +61,8 @@ nginx_locations_print(FILE *out, unsigned blocking_workers)
 	for (int i = 0; i < ENDPOINT_OTHER; i++) {
 		const struct route *route = &router_routes[i];
 
-		if (route->flags == ROUTE_NONBLOCKING)
+		if ((route->flags | ROUTE_ALWAYS) ==
+		    (ROUTE_NONBLOCKING | ROUTE_ALWAYS))
 			continue;
 		print_location(out, route, blocking_workers);
 		has_default |= strncmp(route->path, "/{", 2) == 0;

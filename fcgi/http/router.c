@@ -18,6 +18,7 @@
 #define FAULT_INJECTION ROUTE_FAULT_INJECTION
 #define NONBLOCKING     ROUTE_NONBLOCKING
 #define RATE_LIMITED    ROUTE_RATE_LIMITED
+#define ALWAYS          ROUTE_ALWAYS
 
 const struct route router_routes[] = {
 #define ROUTE(name, path, methods, flags)                                      \

@@ -20,6 +20,7 @@ enum {
 	ROUTE_FAULT_INJECTION = 1,
 	ROUTE_NONBLOCKING = 2,
 	ROUTE_RATE_LIMITED = 4,
+	ROUTE_ALWAYS = 8,
 };
 
 struct route {

@@ -102,6 +102,8 @@ why_ended(const struct child *child, int status)
 		return CHILD_DRAINED;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_RECYCLED)
 		return CHILD_RECYCLED;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_NOT_STARTED)
+		return CHILD_NOT_STARTED;
 	return CHILD_CRASHED;
 }
 
@@ -110,7 +112,7 @@ child_exited(struct child *child, const struct counters *counters, int status,
     bool *served)
 {
 	static const char *const reasons[] = {
-	    "drained", "recycled", "crashed", "deadline"};
+	    "drained", "recycled", "crashed", "deadline", "not_started"};
 	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, child->slot);
 	enum child_end end = why_ended(child, status);
@@ -135,20 +137,27 @@ child_exited(struct child *child, const struct counters *counters, int status,
 	return end;
 }
 
+int64_t
+child_backoff_ns(const struct child *child)
+{
+	int64_t wait = BACKOFF_NS
+		       << (child->failures < 10 ? child->failures : 10);
+
+	return wait < BACKOFF_MAX_NS ? wait : BACKOFF_MAX_NS;
+}
+
 void
 child_schedule(struct child *child, bool failed)
 {
-	int64_t wait = 0;
+	child->start_at = clock_now() + (failed ? child_backoff_ns(child) : 0);
+	child->failures = failed ? child->failures + 1 : 0;
+}
 
-	if (failed) {
-		wait = BACKOFF_NS
-		       << (child->failures < 10 ? child->failures : 10);
-		child->failures++;
-	} else {
-		child->failures = 0;
-	}
-	child->start_at =
-	    clock_now() + (wait < BACKOFF_MAX_NS ? wait : BACKOFF_MAX_NS);
+void
+child_schedule_retry(struct child *child)
+{
+	child->start_at = clock_now();
+	child->failures++;
 }
 
 bool

@@ -30,15 +30,16 @@ struct child {
 	int64_t started_at;
 	int64_t start_at;     /* CHILD_ABSENT: when to start one; 0: never */
 	int64_t suspended_at; /* CHILD_SUSPENDED */
-	int failures;         /* exits in a row before it served a request */
+	int failures;         /* exits in a row that child_schedule() saw */
 };
 
 /* Why a child ended. */
 enum child_end {
-	CHILD_DRAINED,  /* exit status 0 */
-	CHILD_RECYCLED, /* exit status WORKER_RECYCLED */
-	CHILD_CRASHED,  /* a signal, or another exit status */
-	CHILD_DEADLINE, /* killed by child_check_deadline() */
+	CHILD_DRAINED,     /* exit status 0 */
+	CHILD_RECYCLED,    /* exit status WORKER_RECYCLED */
+	CHILD_CRASHED,     /* a signal, or another exit status */
+	CHILD_DEADLINE,    /* killed by child_check_deadline() */
+	CHILD_NOT_STARTED, /* exit status WORKER_NOT_STARTED */
 };
 
 /*
@@ -60,11 +61,15 @@ void child_suspended(
 enum child_end child_exited(struct child *child,
     const struct counters *counters, int status, bool *served);
 
-/*
- * Set when the next process starts: at once, or after 0.1 s, doubled up to 5 s
- * for each failure in a row.
- */
+/* The pause after the next failure: 0.1 s, doubled for each failure in a row,
+ * up to 5 s. */
+int64_t child_backoff_ns(const struct child *child);
+
+/* Set when the next process starts: at once, or after a failure's pause. */
 void child_schedule(struct child *child, bool failed);
+
+/* The same for a failure after which the process itself made the pause. */
+void child_schedule_retry(struct child *child);
 
 /* Whether a process is missing and it is time to start one. */
 bool child_is_due(const struct child *child, int64_t now);

@@ -23,6 +23,7 @@
 #include "master/rates.h"
 #include "metrics/counters_guard.h"
 #include "worker/blocking_worker.h"
+#include "worker/hooks.h"
 #include "worker/nonblocking_worker.h"
 
 enum { TICK_MS = 100 };
@@ -115,21 +116,23 @@ run_worker(void *context, const struct child *child)
 	const struct master *master = context;
 	bool is_blocking = pool_is_blocking(&master->pool, child->slot);
 	const struct sockets *sockets = master->config->sockets;
-	const struct worker_config config = {
-	    .service = master->config->service,
+	struct service service = *master->config->service;
+	struct worker_config config = {
+	    .service = &service,
 	    .listen_fd =
 		is_blocking ? sockets->blocking.fd : sockets->nonblocking.fd,
 	    .slot = child->slot,
 	    .channels = master->channels,
 	    .worker_count = master->pool.nonblocking_count,
 	    .max_requests = master->options->max_requests,
+	    .retry_ns = child_backoff_ns(child),
 	    .dispatch = router_dispatch,
 	    .writable_fd = -1,
 	};
 
 	close_unused(master, child->slot, is_blocking);
-	exit(is_blocking ? blocking_worker_run(&config)
-			 : nonblocking_worker_run(&config));
+	exit(hooks_run_worker(&config, &service,
+	    is_blocking ? blocking_worker_run : nonblocking_worker_run));
 }
 
 /* Reap exits; record stops and continues. */

@@ -84,9 +84,13 @@ start(struct pool *pool, struct child *child)
 {
 	struct scoreboard *scoreboard = &pool->counters->scoreboard;
 
-	scoreboard_entry(scoreboard, child->slot)->kind =
-	    pool_is_blocking(pool, child->slot) ? SCOREBOARD_BLOCKING
-						: SCOREBOARD_NONBLOCKING;
+	struct scoreboard_entry *entry =
+	    scoreboard_entry(scoreboard, child->slot);
+
+	entry->kind = pool_is_blocking(pool, child->slot)
+			  ? SCOREBOARD_BLOCKING
+			  : SCOREBOARD_NONBLOCKING;
+	entry->unready = 1; /* until it says otherwise */
 	if (child_start(child, pool->counters, pool->run, pool->context))
 		count(pool, REGISTRY_WORKER_STARTS);
 }
@@ -155,7 +159,10 @@ reap_exit(struct pool *pool, struct child *child, int status)
 	count(pool, REGISTRY_EXITS_DRAINED + end);
 	atomic_compare_exchange_strong(
 	    &scoreboard_entry(scoreboard, SLOT_MASTER)->leaver, &leaver, 0);
-	child_schedule(child, failed);
+	if (end == CHILD_NOT_STARTED)
+		child_schedule_retry(child);
+	else
+		child_schedule(child, failed);
 	/* Other workers are serving, so this is not a startup failure. */
 	if (failed && !is_serving(pool))
 		note_failure(pool, clock_now());
@@ -237,7 +244,9 @@ replace_next(struct pool *pool)
 		const struct child *before =
 		    &pool->workers[pool->replace_next - 1];
 
-		if (before->pid == 0 || before->pid == pool->replaced_pid)
+		if (before->pid == 0 || before->pid == pool->replaced_pid ||
+		    scoreboard_entry(&pool->counters->scoreboard, before->slot)
+			->unready)
 			return; /* not replaced yet */
 	}
 	if (pool->replace_next == worker_count(pool)) {

@@ -29,6 +29,9 @@ static const int64_t TURN_NS = 10000000;
 /* Without accepting, where there are no descriptors or no memory. */
 enum { PAUSE_MS = 10 };
 
+/* How often an unready worker checks whether requests are its to answer. */
+enum { UNREADY_STEP_MS = 20 };
+
 struct blocking_worker {
 	struct worker worker;
 	struct events events;
@@ -158,6 +161,39 @@ run(struct blocking_worker *self)
 	return worker->life.exit_code;
 }
 
+static bool
+others_serve(const struct worker *worker)
+{
+	return scoreboard_kind_is_served(
+	    &worker->config->service->counters->scoreboard,
+	    (enum scoreboard_kind)worker->entry->kind);
+}
+
+/*
+ * The listening socket is in no epoll here. It would wake this worker in the
+ * place of one that can serve the request.
+ */
+static int
+run_unready(struct blocking_worker *self)
+{
+	struct worker *worker = &self->worker;
+	int64_t until = clock_now() + worker->config->retry_ns;
+
+	while (worker->life.state == LIFE_SERVING && clock_now() < until) {
+		while (clock_now() < until && !others_serve(worker) &&
+		       accept_one(self))
+			;
+		sleep_for(UNREADY_STEP_MS * CLOCK_NS_PER_MS);
+		worker_read_signal(worker);
+	}
+	if (worker->life.state == LIFE_SERVING)
+		return WORKER_NOT_STARTED;
+	while (worker_pool_is_draining(worker) &&
+	       worker->life.state != LIFE_ENDED && accept_one(self))
+		worker_read_signal(worker);
+	return worker->life.exit_code;
+}
+
 static int
 open_all(struct blocking_worker *self, const struct worker_config *config)
 {
@@ -173,13 +209,17 @@ open_all(struct blocking_worker *self, const struct worker_config *config)
 	    (struct event_source){.handle = handle_signal, .is_last = true};
 	if (!error)
 		error = events_open(&self->events, self);
-	if (!error)
-		error = events_add(&self->events, self->worker.signal_fd,
-		    EPOLLIN, &self->signal_source);
-	/* Exclusive: a new connection wakes one of the free workers. */
 	return error ? error
-		     : events_add(&self->events, config->listen_fd,
-			   EPOLLIN | EPOLLEXCLUSIVE, &self->listen_source);
+		     : events_add(&self->events, self->worker.signal_fd,
+			   EPOLLIN, &self->signal_source);
+}
+
+static int
+fail(int error)
+{
+	log_text(
+	    LOG_ERROR, "blocking worker cannot start: %s", strerror(-error));
+	return WORKER_FAILED;
 }
 
 int
@@ -188,11 +228,24 @@ blocking_worker_run(const struct worker_config *config)
 	static struct blocking_worker self;
 	int error = open_all(&self, config);
 
-	if (error) {
-		log_text(LOG_ERROR, "blocking worker cannot start: %s",
-		    strerror(-error));
-		return WORKER_FAILED;
-	}
+	/* Exclusive: a new connection wakes one of the free workers. */
+	if (!error)
+		error = events_add(&self.events, config->listen_fd,
+		    EPOLLIN | EPOLLEXCLUSIVE, &self.listen_source);
+	if (error)
+		return fail(error);
 	worker_enter_sandbox(&self.worker);
 	return run(&self);
+}
+
+int
+blocking_worker_run_unready(const struct worker_config *config)
+{
+	static struct blocking_worker self;
+	int error = open_all(&self, config);
+
+	if (error)
+		return fail(error);
+	worker_enter_sandbox(&self.worker);
+	return run_unready(&self);
 }

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/app.h"
 #include "http/cgi.h"
 #include "base/clock.h"
 #include "http/request_metrics.h"
@@ -22,6 +23,7 @@
 #include "options.h"
 #include "http/router.h"
 #include "service.h"
+#include "worker/hooks.h"
 
 enum { BODY_MAX = 64 << 10 };
 
@@ -91,13 +93,15 @@ read_body(struct request *request, char **body, struct response *response)
 
 /* Fill in the response. Returns the endpoint under which to count it. */
 static int
-answer(struct request *request, char **body, struct response *response)
+answer(struct request *request, char **body, struct response *response,
+    bool has_started)
 {
 	const char *parameter;
 
 	if (read_body(request, body, response) < 0)
 		return router_find(request->path, &parameter);
-	return router_dispatch(request, response);
+	return has_started ? router_dispatch(request, response)
+			   : hooks_dispatch_unready(request, response);
 }
 
 static void
@@ -148,6 +152,7 @@ cgi_command(void)
 	struct request request;
 	int64_t started = clock_now();
 	char *body = NULL;
+	bool has_started = false;
 	bool can_count;
 	int result;
 
@@ -161,9 +166,11 @@ cgi_command(void)
 	cgi_parse(environ, &request);
 	request.service = &service;
 	count.endpoint = ENDPOINT_OTHER;
-	if (can_count)
-		count.endpoint = answer(&request, &body, &response);
-	else
+	if (can_count) {
+		has_started = hooks_start(&service);
+		count.endpoint =
+		    answer(&request, &body, &response, has_started);
+	} else
 		response_problem(&response, 503,
 		    "The counter file cannot be used; the log says why.");
 	if (response.delay_ns > 0)
@@ -181,6 +188,8 @@ cgi_command(void)
 	}
 	response_release(&response);
 	free(body);
+	if (has_started)
+		app_stop(&service);
 	if (can_count)
 		counters_close(&counters);
 	registry_free(registry);

@@ -19,7 +19,8 @@
 enum worker_exit {
 	WORKER_DRAINED = 0,
 	WORKER_FAILED = 1,
-	WORKER_RECYCLED = 3, /* had served --max-requests */
+	WORKER_RECYCLED = 3,    /* had served --max-requests */
+	WORKER_NOT_STARTED = 4, /* app_start() had failed */
 };
 
 /* What a worker is told. */
@@ -31,6 +32,8 @@ struct worker_config {
 	const struct channel *channels;
 	unsigned worker_count; /* 0: no connection is passed */
 	long max_requests;     /* 0: no end */
+	/* How long to wait after a failed app_start() before the next. */
+	int64_t retry_ns;
 	/* Answers a request; returns the endpoint to count it under. */
 	int (*dispatch)(struct request *, struct response *);
 	/* Called about once a second, with context; NULL: nothing is. */

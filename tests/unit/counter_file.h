@@ -80,7 +80,9 @@ link(const char *from, const char *to)
 	    "fcgi_worker_exits_total{reason=\"drained\"}",                     \
 	    "fcgi_worker_exits_total{reason=\"recycled\"}",                    \
 	    "fcgi_worker_exits_total{reason=\"crashed\"}",                     \
-	    "fcgi_worker_exits_total{reason=\"deadline\"}", "fcgi_load_active"
+	    "fcgi_worker_exits_total{reason=\"deadline\"}",                    \
+	    "fcgi_worker_exits_total{reason=\"not_started\"}",                 \
+	    "fcgi_load_active"
 
 enum { APPLES = REGISTRY_QUEUE, PEARS, VALUES };
 enum { HOME, SHOP, REST };

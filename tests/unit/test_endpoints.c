@@ -41,6 +41,19 @@ a_browser_gets_the_page_at_the_root(void **state)
 }
 
 static void
+ready_says_why_the_application_did_not_start(void **state)
+{
+	(void)state;
+	snprintf(service.start_failure, sizeof(service.start_failure),
+	    "The database is away.");
+	assert_int_equal(get("/ready"), 503);
+	assert_says(response.body,
+	    "The application cannot start: The database is away.");
+	service.start_failure[0] = '\0';
+	assert_int_equal(get("/ready"), 200);
+}
+
+static void
 ready_says_no_while_the_pool_drains(void **state)
 {
 	(void)state;
@@ -166,6 +179,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(the_simple_routes_answer_what_they_always_did),
 	    TEST(a_browser_gets_the_page_at_the_root),
+	    TEST(ready_says_why_the_application_did_not_start),
 	    TEST(ready_says_no_while_the_pool_drains),
 	    TEST(version_says_which_build_this_is),
 	    TEST(status_answers_with_every_status_from_200_to_599),

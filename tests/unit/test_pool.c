@@ -44,6 +44,7 @@ serve(void *context, const struct child *child)
 	signal(SIGTERM, exit_drained);
 	signal(SIGINT, exit_drained);
 	unblock_all();
+	entry->unready = 0;
 	entry->served = 1;
 	for (;;)
 		pause();
@@ -265,6 +266,33 @@ a_pool_with_a_worker_that_serves_does_not_fail(void **state)
 }
 
 static void
+never_start(void *context, const struct child *child)
+{
+	(void)context;
+	(void)child;
+	_exit(WORKER_NOT_STARTED);
+}
+
+static void
+a_pool_whose_application_does_not_start_tries_again_for_ever(void **state)
+{
+	(void)state;
+	pool.run = never_start;
+	pool_start(&pool);
+	while (value(REGISTRY_EXITS_NOT_STARTED) < 20 * ALL)
+		turn();
+	assert_int_equal(pool.state, POOL_STEADY);
+	assert_int_equal(value(REGISTRY_EXITS_CRASHED), 0);
+	/* The process makes the pause; each failure makes the next longer. */
+	assert_true(pool.workers[0].failures > 6);
+	assert_int_equal(
+	    child_backoff_ns(&pool.workers[0]), 5 * CLOCK_NS_PER_SECOND);
+	pool.run = serve;
+	while (!all_serve())
+		turn();
+}
+
+static void
 workers_are_replaced_one_after_another(void **state)
 {
 	pid_t before[ALL];
@@ -341,6 +369,7 @@ main(void)
 	    TEST(a_request_that_takes_just_its_time_is_not_killed),
 	    TEST(a_pool_whose_workers_all_die_at_once_fails),
 	    TEST(a_pool_with_a_worker_that_serves_does_not_fail),
+	    TEST(a_pool_whose_application_does_not_start_tries_again_for_ever),
 	    TEST(workers_are_replaced_one_after_another),
 	    TEST(a_drained_pool_starts_no_worker),
 	    TEST(the_end_kills_what_does_not_leave),

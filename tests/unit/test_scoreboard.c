@@ -95,6 +95,23 @@ each_kind_of_worker_is_counted_by_itself(void **state)
 	    scoreboard_kind_name(SCOREBOARD_BLOCKING), "blocking");
 }
 
+static void
+a_kind_is_served_by_a_worker_that_has_started(void **state)
+{
+	(void)state;
+	entries[SLOT_WORKER].pid = 10;
+	entries[SLOT_WORKER].unready = 1;
+	entries[SLOT_WORKER + 1].pid = 11;
+	entries[SLOT_WORKER + 1].kind = SCOREBOARD_BLOCKING;
+	assert_false(
+	    scoreboard_kind_is_served(&scoreboard, SCOREBOARD_NONBLOCKING));
+	assert_true(
+	    scoreboard_kind_is_served(&scoreboard, SCOREBOARD_BLOCKING));
+	entries[SLOT_WORKER].unready = 0;
+	assert_true(
+	    scoreboard_kind_is_served(&scoreboard, SCOREBOARD_NONBLOCKING));
+}
+
 int
 main(void)
 {
@@ -109,6 +126,8 @@ main(void)
 		connections_of_all_workers_are_added_up, set_up),
 	    cmocka_unit_test_setup(
 		each_kind_of_worker_is_counted_by_itself, set_up),
+	    cmocka_unit_test_setup(
+		a_kind_is_served_by_a_worker_that_has_started, set_up),
 	};
 
 	return SUPPORT_RUN(tests);

@@ -1,6 +1,7 @@
 /*
  * GET /ready: whether to send this pool more requests (readiness probe).
  */
+#include "app/app.h"
 #include "metrics/counters.h"
 #include "http/router.h"
 #include "service.h"
@@ -8,10 +9,18 @@
 void
 endpoint_ready(const struct request *request, struct response *response)
 {
-	if (scoreboard_entry(
-		&request->service->counters->scoreboard, SLOT_MASTER)
+	const struct service *service = request->service;
+	char reason[sizeof(service->start_failure)] = "";
+
+	if (scoreboard_entry(&service->counters->scoreboard, SLOT_MASTER)
 		->draining)
 		response_problem(response, 503, "The pool is draining.");
+	else if (service->start_failure[0])
+		response_problem(response, 503,
+		    "The application cannot start: %s", service->start_failure);
+	else if (!app_ready(service, reason, sizeof(reason)))
+		response_problem(response, 503, "%s",
+		    reason[0] ? reason : "The application is not ready.");
 	else
 		response_text(response, 200, "{\"ready\": true}");
 }
