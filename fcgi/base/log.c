@@ -20,14 +20,18 @@
 /* A write of up to PIPE_BUF (4096) bytes is atomic on a pipe. */
 enum { LINE_SIZE = 4096 };
 
+/* Longer ids are cut. */
+enum { REQUEST_ID_MAX = 64 };
+
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
 static struct {
 	enum log_level level;
 	enum log_format format;
 	_Atomic uint64_t *dropped;
+	const char *request_id;
 	int fd;
-} logger = {LOG_INFO, LOG_JSON, NULL, STDERR_FILENO};
+} logger = {LOG_INFO, LOG_JSON, NULL, NULL, STDERR_FILENO};
 
 /*
  * Open the pipe on stderr again, non-blocking. O_NONBLOCK on the inherited
@@ -64,6 +68,22 @@ log_count_dropped(_Atomic uint64_t *counter)
 	logger.dropped = counter;
 }
 
+void
+log_request_id(const char *id)
+{
+	logger.request_id = id;
+}
+
+/* The id to add to a line with these fields, or "". */
+static const char *
+find_request_id(const struct log_field *fields, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(fields[i].name, "request_id") == 0)
+			return "";
+	return logger.request_id ? logger.request_id : "";
+}
+
 static void
 format_time(char *text, size_t size)
 {
@@ -97,6 +117,7 @@ make_object(enum log_level level, const char *time, const char *message,
     const struct log_field *fields, size_t count)
 {
 	struct json_object *object = json_object_new_object();
+	const char *request_id = find_request_id(fields, count);
 
 	json_object_object_add(object, "time", json_object_new_string(time));
 	json_object_object_add(
@@ -107,6 +128,10 @@ make_object(enum log_level level, const char *time, const char *message,
 		json_object_object_add(object, fields[i].name,
 		    fields[i].string ? json_object_new_string(fields[i].string)
 				     : json_object_new_int64(fields[i].number));
+	if (*request_id)
+		json_object_object_add(object, "request_id",
+		    json_object_new_string_len(
+			request_id, (int)strnlen(request_id, REQUEST_ID_MAX)));
 	return object;
 }
 
@@ -138,6 +163,7 @@ static size_t
 format_plain(char *line, enum log_level level, const char *time,
     const char *message, const struct log_field *fields, size_t count)
 {
+	const char *request_id = find_request_id(fields, count);
 	size_t used = (size_t)snprintf(line, LINE_SIZE, "%s %s [%d] %s", time,
 	    level_names[level], getpid(), message);
 
@@ -151,6 +177,9 @@ format_plain(char *line, enum log_level level, const char *time,
 			    : (size_t)snprintf(end, room, " %s=%lld",
 				  fields[i].name, fields[i].number);
 	}
+	if (*request_id && used < LINE_SIZE)
+		used += (size_t)snprintf(line + used, LINE_SIZE - used,
+		    " request_id=%.*s", REQUEST_ID_MAX, request_id);
 	return used;
 }
 

@@ -30,6 +30,12 @@ struct log_field {
 /* Set the lowest level to write and the format. The defaults are info, JSON. */
 void log_configure(enum log_level level, enum log_format format);
 
+/*
+ * Add this text to each line as the field request_id, unless it is "" then or
+ * the line has such a field. The text may change; NULL: add nothing.
+ */
+void log_request_id(const char *id);
+
 /* Count dropped lines in this counter; NULL: do not count them. */
 void log_count_dropped(_Atomic uint64_t *counter);
 

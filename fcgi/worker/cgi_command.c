@@ -165,6 +165,7 @@ cgi_command(void)
 	response_init(&response);
 	cgi_parse(environ, &request);
 	request.service = &service;
+	log_request_id(request.id);
 	count.endpoint = ENDPOINT_OTHER;
 	if (can_count) {
 		has_started = hooks_start(&service);

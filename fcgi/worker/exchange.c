@@ -30,6 +30,7 @@ show_idle(const struct worker *worker)
 {
 	atomic_store_explicit(
 	    &worker->entry->request_started, 0, memory_order_release);
+	worker->entry->request_id[0] = '\0'; /* the logger's, too */
 }
 
 static void

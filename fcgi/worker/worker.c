@@ -36,6 +36,7 @@ worker_open(struct worker *worker, const struct worker_config *config,
 
 	worker->config = config;
 	worker->entry = scoreboard_entry(&counters->scoreboard, config->slot);
+	log_request_id(worker->entry->request_id);
 	error = connection_init(connections_max);
 	return error ? error : open_signals(worker);
 }

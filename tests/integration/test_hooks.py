@@ -66,6 +66,7 @@ ENDPOINTS = r"""
 #include <unistd.h>
 
 #include "app/app_state.h"
+#include "base/log.h"
 #include "http/router.h"
 #include "service.h"
 
@@ -74,6 +75,7 @@ endpoint_read(const struct request *request, struct response *response)
 {
 	char byte = '?';
 
+	LOG(LOG_INFO, "reading", LOG_STRING("path", request->path));
 	if (pread(request->service->app->fd, &byte, 1, 0) == 1 && byte == '1')
 		response_text(response, 200, "{\"read\": 1}");
 }
@@ -178,6 +180,16 @@ def test_requests_that_were_refused_are_counted(service):
     for _ in range(20):
         assert service.get("/fast").status == 503
     wait_for(lambda: service.requests().get(("fast", "GET", "503"), 0) == before + 20)
+
+
+def test_log_lines_of_a_handler_have_the_id_of_its_request(service):
+    service.database.write_text("1")
+    service.start()
+    wait_for(lambda: all_serve(service))
+    ids = {path: service.get(path).headers["X-Request-ID"] for path in ("/read", "/fast")}
+    assert {line["path"]: line["request_id"] for line in messages(service, "reading")} == ids
+    assert service.stop() == 0
+    assert all("request_id" not in line for line in messages(service, "database opened") + messages(service, "database closed"))
 
 
 def test_a_worker_that_cannot_start_gets_no_request_while_others_serve(service):

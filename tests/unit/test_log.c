@@ -187,6 +187,35 @@ a_text_line_that_is_too_long_is_cut(void **state)
 	assert_int_equal(strlen(line), 4096);
 }
 
+static void
+a_line_has_the_id_of_the_request_under_way(void **state)
+{
+	char id[] = "0123abcd";
+	struct json_object *object;
+
+	(void)state;
+	log_request_id(id);
+	capture(LOG_INFO, LOG_JSON);
+	LOG(LOG_INFO, "saved", LOG_NUMBER("notes", 3));
+	object = parse(support_said());
+	assert_string_equal(field(object, "request_id"), "0123abcd");
+	json_object_put(object);
+
+	capture(LOG_INFO, LOG_TEXT);
+	log_text(LOG_INFO, "saved");
+	assert_says(support_said(), "saved request_id=0123abcd\n");
+
+	capture(LOG_INFO, LOG_TEXT);
+	LOG(LOG_INFO, "saved", LOG_STRING("request_id", "other"));
+	assert_says(support_said(), "saved request_id=other\n");
+
+	id[0] = '\0'; /* no request is under way */
+	capture(LOG_INFO, LOG_TEXT);
+	log_text(LOG_INFO, "saved");
+	assert_says(support_said(), "saved\n");
+	log_request_id(NULL);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, support_release)
 
 int
@@ -201,6 +230,7 @@ main(void)
 	    TEST(lines_below_the_level_are_not_written),
 	    TEST(the_text_format_is_one_plain_line),
 	    TEST(a_text_line_that_is_too_long_is_cut),
+	    TEST(a_line_has_the_id_of_the_request_under_way),
 	};
 
 	return SUPPORT_RUN(tests);
