@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "base/log.h"
+#include "http/utf8.h"
 
 /*
  * nginx has its own table for the errors that it answers: map $reason in
@@ -113,22 +114,6 @@ response_text(struct response *response, int status, const char *json)
 	response->body_length = strlen(json);
 }
 
-/* The length of the UTF-8 sequence at p (RFC 3629), or 0 if it is invalid. */
-static size_t
-measure_utf8(const unsigned char *p)
-{
-	size_t length = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-
-	for (size_t i = 1; i < length; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] >= 0x80 && p[0] < 0xc2) || p[0] > 0xf4 ||
-	    (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return length;
-}
-
 /*
  * Replace invalid bytes by '?': JSON must be UTF-8, but a path or a query that
  * it quotes can contain any bytes.
@@ -139,7 +124,7 @@ repair_utf8(char *text)
 	size_t length;
 
 	for (; *text; text += length) {
-		length = measure_utf8((const unsigned char *)text);
+		length = utf8_measure((const unsigned char *)text);
 		if (length == 0) {
 			*text = '?';
 			length = 1;
@@ -254,6 +239,21 @@ response_header(struct response *response, const char *name, const char *value)
 	at = mempcpy(at, value, value_length);
 	at = mempcpy(at, "\r\n", 2);
 	response->headers_length = (size_t)(at - response->headers);
+}
+
+void
+response_redirect(struct response *response, int status, const char *location)
+{
+	if (has_control(location) || !*location) {
+		log_text(LOG_ERROR, "redirect replaced by a 500: its address "
+				    "is empty or has a control character");
+		response_problem(
+		    response, 500, "The redirect has no valid address.");
+		return;
+	}
+	response_text(response, status, "");
+	response->content_type = "text/plain";
+	response_header(response, "Location", location);
 }
 
 void

@@ -69,6 +69,15 @@ void response_header(
     struct response *response, const char *name, const char *value);
 
 /*
+ * Redirect: 303 after a POST, 307 or 308 to repeat the request, 301 or 302. The
+ * location is a path or a URL. If it is empty or contains a control character,
+ * the response is a 500 and the log says so. Do not redirect to an address that
+ * the client sent: it could lead to any website.
+ */
+void response_redirect(
+    struct response *response, int status, const char *location);
+
+/*
  * Send the response after this time, during which the worker serves other
  * requests. Times over RESPONSE_DELAY_SECONDS_MAX are cut to it; NaN and
  * negative times count as 0.

@@ -1,0 +1,145 @@
+/*
+ * A request's body as JSON. json-c alone would accept more: it ends at a NUL,
+ * and does not look at what follows the object.
+ */
+#include "http/request_json.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#include <json-c/json.h>
+#include <json-c/json_visit.h>
+
+#include "http/utf8.h"
+
+static bool
+is_json(const char *content_type)
+{
+	size_t length = strcspn(content_type, "; \t");
+
+	if (length == 16 &&
+	    strncasecmp(content_type, "application/json", 16) == 0)
+		return true;
+	return length > 5 &&
+	       strncasecmp(content_type + length - 5, "+json", 5) == 0;
+}
+
+static bool
+is_utf8(const char *text, size_t length)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	for (size_t at = 0, size; at < length; at += size) {
+		size = utf8_measure(p + at);
+		if (size == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether a NUL is in the text, by itself or as an escape. */
+static bool
+has_nul(const char *text, size_t length)
+{
+	if (memchr(text, '\0', length))
+		return true;
+	while ((text = strchr(text, '\\'))) {
+		if (strncmp(text, "\\u0000", 6) == 0)
+			return true;
+		text += text[1] ? 2 : 1;
+	}
+	return false;
+}
+
+/* json-c accepts names in single quotes, also with JSON_TOKENER_STRICT. */
+static bool
+has_single_quotes(const char *text)
+{
+	bool in_string = false;
+
+	for (; *text; text++) {
+		if (!in_string && *text == '\'')
+			return true;
+		if (*text == '"')
+			in_string = !in_string;
+		else if (in_string && *text == '\\' && text[1])
+			text++;
+	}
+	return false;
+}
+
+/* json-c reads NaN, Infinity and 1e999; none of them could be written as JSON.
+ */
+static int
+check_number(json_object *value, int flags, json_object *parent,
+    const char *key, size_t *index, void *argument)
+{
+	bool *is_infinite = argument;
+
+	(void)flags, (void)parent, (void)key, (void)index;
+	if (json_object_is_type(value, json_type_double) &&
+	    !isfinite(json_object_get_double(value)))
+		*is_infinite = true;
+	return JSON_C_VISIT_RETURN_CONTINUE;
+}
+
+/* Parse the body. Returns the object, or NULL and what is wrong. */
+static struct json_object *
+parse(const struct request *request, const char **problem)
+{
+	struct json_tokener *tokener = json_tokener_new();
+	struct json_object *object;
+	bool is_infinite = false;
+	size_t end;
+
+	*problem = "There is no memory for it.";
+	if (!tokener)
+		return NULL;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	/* With its NUL, by which json-c sees the end of the text. */
+	object = json_tokener_parse_ex(
+	    tokener, request->body, (int)request->body_length + 1);
+	end = json_tokener_get_parse_end(tokener);
+	*problem = NULL;
+	if (json_tokener_get_error(tokener) != json_tokener_success)
+		*problem =
+		    json_tokener_error_desc(json_tokener_get_error(tokener));
+	else if (has_single_quotes(request->body))
+		*problem = "it has single quotes";
+	else if (end + strspn(request->body + end, " \t\r\n") <
+		 request->body_length)
+		*problem = "something follows the value";
+	else if (!json_object_is_type(object, json_type_object))
+		*problem = "it is not an object";
+	else if (json_c_visit(object, 0, check_number, &is_infinite) < 0 ||
+		 is_infinite)
+		*problem = "a number is too large, or not a number";
+	json_tokener_free(tokener);
+	if (!*problem)
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+struct json_object *
+request_json(const struct request *request, struct response *response)
+{
+	struct json_object *object = NULL;
+	const char *problem;
+
+	if (!is_json(request->content_type))
+		response_problem(response, 415,
+		    "The Content-Type must be application/json.");
+	else if (request->body_length == 0)
+		response_problem(response, 400, "The body is empty.");
+	else if (has_nul(request->body, request->body_length))
+		response_problem(response, 400, "The body contains a NUL.");
+	else if (!is_utf8(request->body, request->body_length))
+		response_problem(response, 400, "The body is not UTF-8.");
+	else if (!(object = parse(request, &problem)))
+		response_problem(response, 400,
+		    "The body is not a JSON object: %s.", problem);
+	return object;
+}
