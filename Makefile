@@ -81,7 +81,12 @@ $(BUILD)/check-%: scripts/check-%.c fcgi/app/%.def
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
 
-$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes $(BUILD)/check-headers
+# Fails for a metric that Prometheus would not accept.
+$(BUILD)/check-metrics: scripts/check-metrics.c fcgi/app/metrics.def fcgi/metrics/app_metrics.def
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $< && $@
+
+$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes $(BUILD)/check-headers $(BUILD)/check-metrics
 
 $(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
@@ -173,6 +178,7 @@ compdb: $(BUILD)/flags ## compile_commands.json, from which clangd knows the fla
 	@$(eval COMPILE := $(CC) $(CFLAGS_ALL))
 	@$(file >compile_commands.json,[$(call entry,scripts/check-routes.c))
 	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-headers.c))
+	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-metrics.c))
 	@$(foreach source,$(SOURCES) $(wildcard tests/bench/*.c),\
 	$(file >>compile_commands.json,$(comma)$(call entry,$(source))))
 	@$(foreach source,$(wildcard tests/unit/*.c),\

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "http/router.h"
+#include "metrics/app_metrics.h"
 #include "worker/worker.h"
 
 static const int64_t YOUNG_NS = 10000000000;
@@ -55,6 +56,7 @@ child_start(struct child *child, const struct counters *counters,
 
 	assert(child->state == CHILD_ABSENT);
 	reset_entry(entry);
+	app_metrics_reset(counters, child->slot);
 	child->start_at = 0;
 	child->pid = fork();
 	if (child->pid == 0) {
@@ -132,6 +134,7 @@ child_exited(struct child *child, const struct counters *counters, int status,
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : ""),
 	    LOG_STRING("request_id", is_busy ? entry->request_id : ""));
 	reset_entry(entry);
+	app_metrics_reset(counters, child->slot);
 	child->state = CHILD_ABSENT;
 	child->pid = 0;
 	return end;

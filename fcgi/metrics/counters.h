@@ -40,6 +40,7 @@ struct counters {
 	struct scoreboard scoreboard;
 	size_t entry_size;
 	unsigned slot_count;
+	unsigned own_slot; /* where the application of this process counts */
 };
 
 /*

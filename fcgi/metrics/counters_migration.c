@@ -5,7 +5,7 @@
 #include "metrics/counters_migration.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +38,32 @@ index_names(const struct registry *registry)
 }
 
 /*
+ * The smallest bucket of the same series whose bound is not lower, or -1. The
+ * bound begins after `prefix` bytes of the name.
+ */
+static long
+find_larger_bucket(const struct index_entry *index, size_t count,
+    const char *name, size_t prefix)
+{
+	double bound = strtod(name + prefix, NULL);
+	double best = NAN;
+	long found = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		double other;
+
+		if (strncmp(index[i].name, name, prefix) != 0)
+			continue;
+		other = strtod(index[i].name + prefix, NULL);
+		if (other >= bound && !(other >= best)) {
+			best = other;
+			found = (long)index[i].index;
+		}
+	}
+	return found;
+}
+
+/*
  * The place of the value with this name, or -1. If the bound of a bucket no
  * longer exists, the next larger bucket takes its counts, so that the
  * histogram keeps its count.
@@ -54,21 +80,7 @@ find_value(const struct index_entry *index, size_t count, const char *name)
 		return (long)found->index;
 	if (!le || !strstr(name, "_bucket{"))
 		return -1;
-	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
-		char near[512];
-		const struct index_entry next = {near, 0};
-
-		if (i < REGISTRY_BOUND_COUNT &&
-		    strtod(registry_bounds[i].le, NULL) < strtod(le + 4, NULL))
-			continue;
-		snprintf(near, sizeof(near), "%.*sle=\"%s\"}", (int)(le - name),
-		    name, registry_bounds[i].le);
-		found =
-		    bsearch(&next, index, count, sizeof(*index), compare_names);
-		if (found)
-			return (long)found->index;
-	}
-	return -1;
+	return find_larger_bucket(index, count, name, (size_t)(le + 4 - name));
 }
 
 static long
@@ -99,6 +111,8 @@ counters_migration_carry_over(struct counters *new, const struct counters *old)
 	for (size_t i = 0; i < from->fixed_count; i++) {
 		long index = find_value(names, to->fixed_count, from->fixed[i]);
 
+		if (strncmp(from->fixed[i], "sum(", 4) == 0)
+			continue; /* a gauge of processes that have ended */
 		if (index >= 0)
 			counters_add(
 			    values, (size_t)index, counters_sum(old, i));

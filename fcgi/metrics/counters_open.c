@@ -98,9 +98,11 @@ counters_open(struct counters *counters, const char *path,
 		close(fd);
 	if (error)
 		return fail(error, path);
-	for (unsigned slot = 0; slot < counters->slot_count; slot++)
+	for (unsigned slot = 0; slot < counters->slot_count; slot++) {
 		memset((void *)scoreboard_entry(&counters->scoreboard, slot), 0,
 		    sizeof(struct scoreboard_entry));
+		app_metrics_reset(counters, slot);
+	}
 	return 0;
 }
 
@@ -134,8 +136,10 @@ counters_attach(struct counters *counters, const char *path,
 			    counters, fd, PROT_READ | PROT_WRITE);
 			if (error)
 				return fail(error, path);
-			if (counters_format_matches(counters->map, registry))
+			if (counters_format_matches(counters->map, registry)) {
+				counters->own_slot = SLOT_CGI;
 				return 0;
+			}
 			munmap(counters->map, counters->map_size);
 			if (counters_lock_is_held(fd)) {
 				close(fd);

@@ -177,8 +177,9 @@ restore_fixed(
 	bool any = false;
 
 	for (size_t index = 0; index < counters->registry->fixed_count; index++)
-		/* Not a count but a position. It may decrease. */
-		if (index != REGISTRY_GATEWAY_LOG)
+		/* A position and gauges are no counts. They may decrease. */
+		if (index != REGISTRY_GATEWAY_LOG &&
+		    !app_metrics_is_gauge(index))
 			any |= restore_value(counters, copy, index, index, cut);
 	return any;
 }
@@ -226,5 +227,7 @@ counters_snapshot_restore(
 	any = restore_head(counters, copy);
 	any |= restore_fixed(counters, copy, cut);
 	any |= restore_label_sets(counters, copy, cut);
+	for (unsigned slot = 0; any && slot < counters->slot_count; slot++)
+		app_metrics_restore(counters, copy, slot);
 	return any;
 }

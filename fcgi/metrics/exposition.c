@@ -1,5 +1,6 @@
 /*
- * A scrape: the families of metrics.def, then those of the collectors.
+ * A scrape: the families of metrics.def, then those of the application, then
+ * those of the collectors.
  */
 #include "metrics/exposition.h"
 
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/version.h"
+#include "metrics/app_exposition.h"
 #include "metrics/collectors.h"
 #include "metrics/registry.h"
 #include "metrics/text_format.h"
@@ -47,7 +49,8 @@ write_histogram(
 	    .bounds = registry_bounds,
 	    .bound_count = REGISTRY_BOUND_COUNT,
 	    .buckets = buckets,
-	    .sum_ns = counters_sum(counters, first),
+	    .sum = {WRITER_NANOSECONDS,
+		{.count = counters_sum(counters, first)}},
 	};
 
 	for (size_t i = 0; i <= REGISTRY_BOUND_COUNT; i++)
@@ -231,6 +234,8 @@ write_scrape(struct scrape *scrape)
 	     family->family.name; family++)
 		if (family->kind != REGISTRY_KIND_INTERNAL)
 			write_family(scrape, family);
+	app_exposition_write(
+	    scrape->source->counters, scrape->source->alive, &scrape->writer);
 	collectors_write(&scrape->collection, &scrape->writer);
 }
 

@@ -177,6 +177,7 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
 	for (const struct registry_family *family = registry_families;
 	     family->family.name; family++)
 		error |= set_family_names(names, family, registry);
+	error |= app_metrics_set_names(names);
 	if (error) {
 		registry_free(registry);
 		return NULL;

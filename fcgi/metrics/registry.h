@@ -4,11 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metrics/app_metrics.h"
 #include "metrics/family.h"
 
 /*
  * The registry of metrics, generated from metrics.def: the place of each value
- * in a slot of the counter file, its name there, and its family.
+ * in a slot of the counter file, its name there, and its family. The values of
+ * the application follow those of the engine (app_metrics.h).
  */
 
 enum { REGISTRY_BOUND_COUNT = 16 };
@@ -20,7 +22,10 @@ enum { REGISTRY_HISTOGRAM_VALUES = 1 + REGISTRY_BOUND_COUNT + 1 };
 #define REGISTRY_AFTER_HISTOGRAM(symbol)                                       \
 	symbol##_LAST = symbol + REGISTRY_HISTOGRAM_VALUES - 1
 
-/* Values of a slot: counters, then histograms, then those of each endpoint. */
+/*
+ * Values of a slot: counters, then histograms, then the application's, then
+ * those of each endpoint.
+ */
 enum registry_value {
 #define COUNTER(symbol, family, unit, help)           REGISTRY_##symbol,
 #define COUNTER_BY(label, family, unit, help, values) values
@@ -31,7 +36,8 @@ enum registry_value {
 #define HISTOGRAM(symbol, family, unit, help)                                  \
 	REGISTRY_##symbol, REGISTRY_AFTER_HISTOGRAM(REGISTRY_##symbol),
 #include "metrics/metrics.def"
-	REGISTRY_ENDPOINTS
+	REGISTRY_APP,
+	REGISTRY_ENDPOINTS = REGISTRY_APP + APP_METRICS_VALUES
 };
 
 /* Values of an endpoint: counters, then histograms. */

@@ -101,8 +101,6 @@ static void
 write_histogram(struct writer *writer, const struct metric_label *labels,
     const struct writer_histogram *histogram)
 {
-	const struct writer_number sum = {
-	    WRITER_NANOSECONDS, {.count = histogram->sum_ns}};
 	uint64_t count = 0;
 
 	for (size_t i = 0; i <= histogram->bound_count; i++) {
@@ -115,7 +113,7 @@ write_histogram(struct writer *writer, const struct metric_label *labels,
 	put_count(writer, count);
 	put(writer, "\n");
 	put_series(writer, "_sum", labels, NULL);
-	put_number(writer, sum);
+	put_number(writer, histogram->sum);
 	put(writer, "\n");
 }
 

@@ -32,7 +32,7 @@ struct writer_histogram {
 	const struct metric_bound *bounds;
 	size_t bound_count;      /* without +Inf */
 	const uint64_t *buckets; /* bound_count + 1 counts, not cumulative */
-	uint64_t sum_ns;
+	struct writer_number sum;
 };
 
 struct writer {

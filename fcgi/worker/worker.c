@@ -34,6 +34,7 @@ worker_open(struct worker *worker, const struct worker_config *config,
 	const struct counters *counters = config->service->counters;
 	int error;
 
+	config->service->counters->own_slot = config->slot;
 	worker->config = config;
 	worker->entry = scoreboard_entry(&counters->scoreboard, config->slot);
 	log_request_id(worker->entry->request_id);

@@ -66,6 +66,13 @@ def routes():
 
 
 @functools.lru_cache
+def app_metrics():
+    """The names of the application's own metrics, which the reference does not list."""
+    table = (ROOT / "fcgi/app/metrics.def").read_text()
+    return set(re.findall(r"^(?:COUNTER|GAUGE|GAUGE_LAST|HISTOGRAM)(?:_BY)?\(\s*(\w+)", table, re.M))
+
+
+@functools.lru_cache
 def make_targets():
     text = (ROOT / "Makefile").read_text()
     return set(re.findall(r"^([a-z][a-z0-9-]*(?: [a-z][a-z0-9-]*)*):(?!=)", text, re.M)) | {

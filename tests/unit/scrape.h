@@ -303,7 +303,7 @@ parse_comment(const char *line, struct family *families, size_t *count,
 static inline size_t
 check_text(enum exposition_format format, bool alive)
 {
-	struct family families[64];
+	struct family families[256];
 	size_t count = 0;
 	char *text = render(format, alive);
 	char *rest = text;

@@ -118,7 +118,7 @@ a_histogram_has_cumulative_buckets_a_count_and_a_sum(void **state)
 	    {1000000, "0.001"}, {1000000000, "1.0"}, {INT64_MAX, "+Inf"}};
 	static const uint64_t buckets[] = {3, 0, 2};
 	const struct writer_histogram histogram = {
-	    bounds, 2, buckets, 12500000000};
+	    bounds, 2, buckets, {WRITER_NANOSECONDS, {12500000000}}};
 	const struct metric_label labels[] = {{"a", "x"}, {NULL, NULL}};
 	struct writer writer = {
 	    .format = &text_format_prometheus, .family = &times};
