@@ -8,7 +8,7 @@
 #include "handlers.h"
 
 static void
-the_observer_renders_the_metrics_as_asked(void **state)
+the_metrics_process_renders_the_metrics_as_asked(void **state)
 {
 	(void)state;
 	request.accept = "application/openmetrics-text;version=1.0.0";
@@ -29,7 +29,7 @@ the_observer_renders_the_metrics_as_asked(void **state)
 }
 
 static void
-the_observer_serves_nothing_else(void **state)
+the_metrics_process_serves_nothing_else(void **state)
 {
 	(void)state;
 	request.accept = "";
@@ -47,8 +47,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(the_observer_renders_the_metrics_as_asked),
-	    TEST(the_observer_serves_nothing_else),
+	    TEST(the_metrics_process_renders_the_metrics_as_asked),
+	    TEST(the_metrics_process_serves_nothing_else),
 	};
 
 	return SUPPORT_RUN(tests);
