@@ -308,7 +308,7 @@ def test_a_tree_with_metrics_of_its_own_passes_the_unit_tests_and_those_of_the_d
     build(folder)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     run = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/docs/test_reference.py", "-k", "metric"],
-                         cwd=folder, capture_output=True, text=True, timeout=300)
+                         cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "BUILD": "build"})
     assert run.returncode == 0, run.stdout[-3000:]
 
 
