@@ -85,6 +85,7 @@ writer_end_family(struct writer *writer)
 {
 	if (writer->format->end_family)
 		writer->format->end_family(writer);
+	writer->family = NULL;
 }
 
 /* A sample with these labels; NULL for none. */
