@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from conftest import ROOT, free_ports, short_folder, wait_for
+from conftest import PROGRAM, ROOT, free_ports, short_folder, wait_for
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def configure(folder, **variables):
     port, metrics_port = free_ports(2)
     return subprocess.run([ROOT / "scripts/nginx-conf"], capture_output=True, text=True, timeout=20, env={
         "PATH": os.environ["PATH"], "RUN_DIR": str(folder), "HTTP_PORT": str(port), "METRICS_PORT": str(metrics_port),
-        "ACCESS_LOG": str(folder / "access.log"), **variables})
+        "ACCESS_LOG": str(folder / "access.log"), "PROGRAM": str(PROGRAM), **variables})
 
 
 def dump(folder, **variables):
