@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -85,38 +86,79 @@ check_number(json_object *value, int flags, json_object *parent,
 	return JSON_C_VISIT_RETURN_CONTINUE;
 }
 
+/*
+ * Parse a text of this length, which a NUL ends. Returns the object, or NULL
+ * and what is wrong. *end is where the value ends.
+ */
+static struct json_object *
+tokenize(const char *text, size_t length, int flags, size_t *end,
+    const char **problem)
+{
+	struct json_tokener *tokener = json_tokener_new();
+	struct json_object *object;
+	enum json_tokener_error error;
+
+	*problem = "there is no memory for it";
+	if (!tokener)
+		return NULL;
+	/* What follows the value is checked by the caller. */
+	json_tokener_set_flags(
+	    tokener, flags | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	/* With its NUL, by which json-c sees the end of the text. */
+	object = json_tokener_parse_ex(tokener, text, (int)length + 1);
+	*end = json_tokener_get_parse_end(tokener);
+	error = json_tokener_get_error(tokener);
+	json_tokener_free(tokener);
+	*problem = error == json_tokener_success
+		       ? NULL
+		       : json_tokener_error_desc(error);
+	return object;
+}
+
+/*
+ * Check the syntax. json-c 0.18 refuses every byte above 127 in a string if it
+ * is strict, so a copy has letters in their places.
+ */
+static const char *
+check_syntax(const char *text, size_t length, size_t *end)
+{
+	char *copy = malloc(length + 1);
+	const char *problem;
+
+	if (!copy)
+		return "there is no memory for it";
+	for (size_t i = 0; i <= length; i++)
+		copy[i] = (unsigned char)text[i] > 127 ? 'x' : text[i];
+	json_object_put(
+	    tokenize(copy, length, JSON_TOKENER_STRICT, end, &problem));
+	free(copy);
+	return problem;
+}
+
 /* Parse the body. Returns the object, or NULL and what is wrong. */
 static struct json_object *
 parse(const struct request *request, const char **problem)
 {
-	struct json_tokener *tokener = json_tokener_new();
+	const char *body = request->body;
 	struct json_object *object;
 	bool is_infinite = false;
 	size_t end;
 
-	*problem = "There is no memory for it.";
-	if (!tokener)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	/* With its NUL, by which json-c sees the end of the text. */
-	object = json_tokener_parse_ex(
-	    tokener, request->body, (int)request->body_length + 1);
-	end = json_tokener_get_parse_end(tokener);
-	*problem = NULL;
-	if (json_tokener_get_error(tokener) != json_tokener_success)
-		*problem =
-		    json_tokener_error_desc(json_tokener_get_error(tokener));
-	else if (has_single_quotes(request->body))
+	*problem = check_syntax(body, request->body_length, &end);
+	if (!*problem && has_single_quotes(body))
 		*problem = "it has single quotes";
-	else if (end + strspn(request->body + end, " \t\r\n") <
-		 request->body_length)
+	if (!*problem &&
+	    end + strspn(body + end, " \t\r\n") < request->body_length)
 		*problem = "something follows the value";
-	else if (!json_object_is_type(object, json_type_object))
+	if (*problem)
+		return NULL;
+	object = tokenize(body, request->body_length, 0, &end, problem);
+	if (!*problem && !json_object_is_type(object, json_type_object))
 		*problem = "it is not an object";
-	else if (json_c_visit(object, 0, check_number, &is_infinite) < 0 ||
-		 is_infinite)
+	if (!*problem &&
+	    (json_c_visit(object, 0, check_number, &is_infinite) < 0 ||
+		is_infinite))
 		*problem = "a number is too large, or not a number";
-	json_tokener_free(tokener);
 	if (!*problem)
 		return object;
 	json_object_put(object);
