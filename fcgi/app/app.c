@@ -1,6 +1,6 @@
 /*
  * This application has no state of its own: it needs no start, is always ready,
- * and has nothing to stop. See docs/your-own-service.md for an example.
+ * and has nothing to stop. See docs/application.md for an example.
  */
 #include "app/app.h"
 
