@@ -121,9 +121,9 @@ def build_with_routes(count):
             ignore=shutil.ignore_patterns("routes.def", "__pycache__"),
         )
     copy_newer(ROOT / "Makefile", tree / "Makefile")
-    lines = re.findall(r"^ROUTE\(.*\n", (ROOT / "fcgi" / "app" / "routes.def").read_text(), re.MULTILINE)[: count - 1]
+    lines = re.findall(r"^ROUTE\([^)]*\)\n", (ROOT / "fcgi" / "app" / "routes.def").read_text(), re.MULTILINE)[: count - 1]
     names = [f"extra{number:04}" for number in range(len(lines), count)]
-    lines += [f'ROUTE({name}, "/{name}", GET, 0)\n' for name in names]
+    lines += [f'ROUTE({name}, "/{name}", GET, NONBLOCKING)\n' for name in names]
     write(tree / "fcgi" / "app" / "routes.def", "".join(lines))
     write(
         tree / "fcgi" / "app" / "endpoints" / "extra.c",
