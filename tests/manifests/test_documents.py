@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cluster import DOCUMENTS, K8S, PODS, ROOT, get, name, of_kind
+from cluster import DOCUMENTS, K8S, PODS, ROOT, get, name, of_kind, pod
 
 
 def generator(root, *arguments):
@@ -49,27 +49,27 @@ def test_every_object_lives_in_one_of_our_namespaces_and_stands_once():
 
 def test_a_config_map_stands_before_the_pods_that_mount_it():
     names = [name(d) for d in DOCUMENTS]
-    for pod in PODS:
-        for container in pod.containers:
-            for kind, wanted, _ in pod.mounted_files(container).values():
+    for one in PODS:
+        for container in one.containers:
+            for kind, wanted, _ in one.mounted_files(container).values():
                 if kind == "configMap":
-                    assert names.index(f"ConfigMap/{pod.namespace}/{wanted}") < names.index(name(pod.workload))
+                    assert names.index(f"ConfigMap/{one.namespace}/{wanted}") < names.index(name(one.workload))
 
 
 def test_the_alerting_chain_has_priority_over_other_pods_but_not_over_those_of_the_cluster():
     names = [name(d) for d in DOCUMENTS]
-    for pod in PODS:
-        wanted = pod.spec.get("priorityClassName")
-        assert (wanted is not None) == (pod.name in ("prometheus", "alertmanager", "kube-state-metrics")), pod
+    for one in PODS:
+        wanted = one.spec.get("priorityClassName")
+        assert (wanted is not None) == (one.name in ("prometheus", "alertmanager", "kube-state-metrics")), one
         if wanted:
             priority = get("PriorityClass", None, wanted)
             # Others have 0; system-cluster-critical has 2,000,000,000, and 1,000,000,000 is the most that a user may give.
             assert 0 < priority["value"] <= 100_000_000 and not priority.get("globalDefault")
-            assert names.index(name(priority)) < names.index(name(pod.workload)), "a pod of an unknown class is refused"
+            assert names.index(name(priority)) < names.index(name(one.workload)), "a pod of an unknown class is refused"
 
 
 def test_the_manifest_says_whether_the_fault_injection_routes_are_on():
-    pool = next(c for pod in PODS for c in pod.containers if c["name"] == "app")
+    pool = next(c for one in PODS for c in one.containers if c["name"] == "app")
     assert {e["name"]: e["value"] for e in pool["env"]}.get("FCGI_WEBAPP_EXERCISE") == "true"
 
 
@@ -140,6 +140,14 @@ def test_a_change_of_the_configuration_changes_the_pod_that_reads_it(copy_of_the
         assert (folder / other).read_text() == before[other]
 
 
+def test_a_new_rule_file_is_mounted_where_prometheus_reads_it(copy_of_the_project):
+    (copy_of_the_project / "monitoring/prometheus/rules/notes.yml").write_text("groups: []\n")
+    assert generator(copy_of_the_project).returncode == 0
+    manifest = (copy_of_the_project / "k8s/20-prometheus.yaml").read_text()
+    assert manifest.count("path: rules/") == 1 + len(list((ROOT / "monitoring/prometheus/rules").iterdir()))
+    assert re.search(r"\n( +)- key: notes.yml\n\1  path: rules/notes.yml\n", manifest)
+
+
 def test_the_version_of_the_makefile_is_the_only_one(copy_of_the_project):
     makefile = copy_of_the_project / "Makefile"
     makefile.write_text(re.sub(r"^VERSION(\s*:?=\s*).*$", r"VERSION\g<1>9.8.7", makefile.read_text(), flags=re.M))
@@ -151,8 +159,8 @@ def test_the_version_of_the_makefile_is_the_only_one(copy_of_the_project):
 
 
 def test_the_version_label_is_the_tag_of_the_image():
-    for pod in PODS:
-        assert pod.containers[0]["image"].rpartition(":")[2] == pod.labels["app.kubernetes.io/version"], pod
+    for one in PODS:
+        assert one.containers[0]["image"].rpartition(":")[2] == one.labels["app.kubernetes.io/version"], one
 
 
 def test_no_secret_is_committed():
@@ -161,6 +169,12 @@ def test_no_secret_is_committed():
         assert not re.search(r"hooks\.slack\.com/services/\w", path.read_text()), path
 
 
+# A service whose data is on a volume of one pod has one pod.
+several_pods = pytest.mark.skipif(
+    any("persistentVolumeClaim" in volume for volume in pod("fcgi-webapp").spec["volumes"]), reason="the volume belongs to one pod")
+
+
+@several_pods
 def test_the_autoscaler_keeps_two_pods_and_the_deployment_sets_no_replicas():
     hpa = get("HorizontalPodAutoscaler", "fcgi-webapp", "fcgi-webapp")
     assert hpa["apiVersion"] == "autoscaling/v2"
@@ -169,6 +183,7 @@ def test_the_autoscaler_keeps_two_pods_and_the_deployment_sets_no_replicas():
     assert "replicas" not in get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
 
 
+@several_pods
 def test_an_update_starts_a_new_pod_before_it_stops_an_old_one():
     spec = get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}

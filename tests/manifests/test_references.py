@@ -80,6 +80,9 @@ def test_every_claim_exists_and_is_used_by_one_pod_at_a_time(one):
         if "persistentVolumeClaim" in volume:
             assert get("PersistentVolumeClaim", one.namespace, volume["persistentVolumeClaim"]["claimName"])
             assert one.workload["spec"]["strategy"]["type"] == "Recreate"
+            assert one.workload["spec"].get("replicas") == 1
+            scaled = [hpa["spec"]["scaleTargetRef"]["name"] for hpa in of_kind("HorizontalPodAutoscaler")]
+            assert one.workload["metadata"]["name"] not in scaled
 
 
 @containers
