@@ -86,7 +86,12 @@ $(BUILD)/check-metrics: scripts/check-metrics.c fcgi/app/metrics.def fcgi/metric
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $< && $@
 
-$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes $(BUILD)/check-headers $(BUILD)/check-metrics
+# Fails for an option that does not work, or that the engine has.
+$(BUILD)/check-options: scripts/check-options.c fcgi/base/number.c fcgi/options.def fcgi/app/options.def
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $(filter %.c,$^) && $@
+
+$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes $(BUILD)/check-headers $(BUILD)/check-metrics $(BUILD)/check-options
 
 $(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
@@ -179,6 +184,7 @@ compdb: $(BUILD)/flags ## compile_commands.json, from which clangd knows the fla
 	@$(file >compile_commands.json,[$(call entry,scripts/check-routes.c))
 	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-headers.c))
 	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-metrics.c))
+	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-options.c))
 	@$(foreach source,$(SOURCES) $(wildcard tests/bench/*.c),\
 	$(file >>compile_commands.json,$(comma)$(call entry,$(source))))
 	@$(foreach source,$(wildcard tests/unit/*.c),\

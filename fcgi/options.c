@@ -1,6 +1,6 @@
 /*
- * One table of all options. It defines the parser, the help and the environment
- * variables. Tests compare the manual and the README with the help.
+ * The parser, the help and the environment variables of the options in
+ * options.def.
  */
 #include "options.h"
 
@@ -18,8 +18,8 @@
 enum kind { TEXT, WHOLE, NUMBER, SWITCH, CHOICE };
 
 struct option_spec {
-	const char *name;
-	unsigned commands;
+	const char *name;  /* of the field: "_" for "-" */
+	unsigned commands; /* bits of enum command, and OPTION_OF_APP */
 	enum kind kind;
 	size_t offset;
 	const char *fallback; /* the default; NULL: zero */
@@ -30,56 +30,32 @@ struct option_spec {
 	const char *help;
 };
 
-static const char *const log_levels[] = {
-    "debug", "info", "warning", "error", NULL};
-static const char *const log_formats[] = {"json", "text", NULL};
-static const char *const formats[] = {"text", "openmetrics", NULL};
+/* A bit beside those of enum command: a line of app/options.def. */
+enum { OPTION_OF_APP = 8 };
 
-#define FIELD(name) offsetof(struct options, name)
+#define SPEC(commands, kind, name, ...)                                        \
+	{#name, commands, kind, offsetof(struct options, name), __VA_ARGS__},
+#define CHOICES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static const struct option_spec specs[] = {
-    {"socket", COMMAND_SERVE, TEXT, FIELD(socket), "/run/fcgi-webapp/app.sock",
-	0, 0, NULL, "PATH", "socket for requests"},
-    {"metrics-socket", COMMAND_SERVE, TEXT, FIELD(metrics_socket),
-	"/run/fcgi-webapp/metrics.sock", 0, 0, NULL, "PATH",
-	"socket for scrapes"},
-    {"metrics-file", COMMAND_SERVE | COMMAND_METRICS, TEXT, FIELD(metrics_file),
-	"/var/lib/fcgi-webapp/counters", 0, 0, NULL, "PATH",
-	"the counter file"},
-    {"workers", COMMAND_SERVE, WHOLE, FIELD(workers), "0", 0, 256, NULL,
-	"COUNT", "nonblocking workers; 0: one a CPU, at least 2"},
-    {"blocking-workers", COMMAND_SERVE, WHOLE, FIELD(blocking_workers), "0", 0,
-	512, NULL, "COUNT", "blocking workers; 0: four a CPU, at least 8"},
-    {"max-requests", COMMAND_SERVE, WHOLE, FIELD(max_requests), "0", 0,
-	1000000000, NULL, "COUNT",
-	"recycle a worker after this many requests; 0: never"},
-    {"request-timeout", COMMAND_SERVE, NUMBER, FIELD(request_timeout), "10",
-	0.1, 3600, NULL, "SECONDS", "kill a worker whose request takes longer"},
-    {"drain-timeout", COMMAND_SERVE, NUMBER, FIELD(drain_timeout), "30", 0.1,
-	3600, NULL, "SECONDS", "maximum drain time"},
-    {"exercise", COMMAND_SERVE, SWITCH, FIELD(exercise), "true", 0, 0, NULL,
-	NULL, "the fault injection routes"},
-    {"max-load-seconds", COMMAND_SERVE, NUMBER, FIELD(max_load_seconds), "600",
-	1, 86400, NULL, "SECONDS", "the longest load that /riseload accepts"},
-    {"log-level", COMMAND_SERVE, CHOICE, FIELD(log_level), "info", 0, 0,
-	log_levels, "LEVEL", "debug, info, warning or error"},
-    {"log-format", COMMAND_SERVE, CHOICE, FIELD(log_format), "json", 0, 0,
-	log_formats, "FORMAT", "json or text"},
-    {"format", COMMAND_METRICS, CHOICE, FIELD(format), "text", 0, 0, formats,
-	"FORMAT", "text (0.0.4) or openmetrics (1.0)"},
-    {"cpu", COMMAND_LOAD, TEXT, FIELD(cpu), NULL, 0, 0, NULL, "AMOUNT",
-	"CPU: 1.5 or 150% of the limit, or 0.5cores"},
-    {"memory", COMMAND_LOAD, TEXT, FIELD(memory), NULL, 0, 0, NULL, "AMOUNT",
-	"memory: 0.95 or 95% of the limit, or 64M more"},
-    {"seconds", COMMAND_LOAD, NUMBER, FIELD(seconds), "60", 0.1, 86400, NULL,
-	"SECONDS", "duration"},
-    {"threads", COMMAND_LOAD, WHOLE, FIELD(threads), "0", 0, 256, NULL, "COUNT",
-	"threads of the CPU load; 0: as many as it needs"},
-    {"quiet", COMMAND_LOAD, SWITCH, FIELD(quiet), "false", 0, 0, NULL, NULL,
-	"print errors only"},
+#define TEXT(commands, name, argument, fallback, help)                         \
+	SPEC(commands, TEXT, name, fallback, 0, 0, NULL, argument, help)
+#define WHOLE(commands, name, argument, fallback, min, max, help)              \
+	SPEC(commands, WHOLE, name, #fallback, min, max, NULL, argument, help)
+#define NUMBER(commands, name, argument, fallback, min, max, help)             \
+	SPEC(commands, NUMBER, name, #fallback, min, max, NULL, argument, help)
+#define SWITCH(commands, name, fallback, help)                                 \
+	SPEC(commands, SWITCH, name, (fallback) ? "true" : "false", 0, 0,      \
+	    NULL, NULL, help)
+#define CHOICE(commands, name, argument, fallback, choices, help)              \
+	SPEC(commands, CHOICE, name, fallback, 0, 0, choices, argument, help)
+#include "options.def"
 };
 
 enum { SPEC_COUNT = sizeof(specs) / sizeof(specs[0]) };
+
+/* For "no-" or a prefix, and a name: scripts/check-options.c limits names. */
+enum { NAME_SIZE = 128 };
 
 /* Codes for getopt_long(), above the characters that it returns ('?', ':'). */
 enum { CODE_HELP = 256, CODE_SPECS };
@@ -186,13 +162,24 @@ set(struct options *options, const struct option_spec *spec, const char *value,
 	return error ? complain(given_by, value, spec) : 0;
 }
 
-/* The variable of request-timeout is FCGI_WEBAPP_REQUEST_TIMEOUT. */
+/* The variable of request_timeout is FCGI_WEBAPP_REQUEST_TIMEOUT. */
 static void
-variable_name(const struct option_spec *spec, char *name, size_t size)
+variable_name(const struct option_spec *spec, char name[NAME_SIZE])
 {
-	snprintf(name, size, "FCGI_WEBAPP_%s", spec->name);
+	snprintf(name, NAME_SIZE, "FCGI_WEBAPP_%s", spec->name);
 	for (char *c = name; *c; c++)
-		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+		*c = (char)toupper((unsigned char)*c);
+}
+
+/* The option of request_timeout is --request-timeout. */
+static void
+option_name(
+    const struct option_spec *spec, const char *prefix, char name[NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, "%s%s", prefix, spec->name);
+	for (char *c = name; *c; c++)
+		if (*c == '_')
+			*c = '-';
 }
 
 int
@@ -200,13 +187,13 @@ options_from_environment(struct options *options, enum command command)
 {
 	memset(options, 0, sizeof(*options));
 	for (int i = 0; i < SPEC_COUNT; i++) {
-		char name[64];
+		char name[NAME_SIZE];
 		const char *value;
 		int error = 0;
 
 		if (!(specs[i].commands & command))
 			continue;
-		variable_name(&specs[i], name, sizeof(name));
+		variable_name(&specs[i], name);
 		value = getenv(name);
 		if (specs[i].fallback)
 			set(options, &specs[i], specs[i].fallback, "");
@@ -221,11 +208,12 @@ options_from_environment(struct options *options, enum command command)
 static void
 print_option(const struct option_spec *spec)
 {
-	char left[64];
+	char name[NAME_SIZE];
+	char left[2 * NAME_SIZE];
 
-	snprintf(left, sizeof(left), "--%s%s%s%s",
-	    spec->kind == SWITCH ? "[no-]" : "", spec->name,
-	    spec->argument ? " " : "", spec->argument ? spec->argument : "");
+	option_name(spec, spec->kind == SWITCH ? "--[no-]" : "--", name);
+	snprintf(left, sizeof(left), "%s%s%s", name, spec->argument ? " " : "",
+	    spec->argument ? spec->argument : "");
 	printf("  %-26s %s", left, spec->help);
 	if (spec->fallback && spec->kind != SWITCH &&
 	    strcmp(spec->fallback, "0") != 0)
@@ -236,6 +224,20 @@ print_option(const struct option_spec *spec)
 	putchar('\n');
 }
 
+/* Print the options of a command: the engine's, or the application's. */
+static void
+print_options(enum command command, unsigned of_app, const char *heading)
+{
+	for (int i = 0; i < SPEC_COUNT; i++) {
+		if (!(specs[i].commands & command) ||
+		    (specs[i].commands & OPTION_OF_APP) != of_app)
+			continue;
+		fputs(heading, stdout);
+		heading = "";
+		print_option(&specs[i]);
+	}
+}
+
 static void
 print_help(enum command command, const char *name)
 {
@@ -244,22 +246,27 @@ print_help(enum command command, const char *name)
 			printf("Usage: fcgi-webapp %s [OPTION]...\n%s\n\n"
 			       "Example: %s\n\n",
 			    name, commands[i].summary, commands[i].example);
-	for (int i = 0; i < SPEC_COUNT; i++)
-		if (specs[i].commands & command)
-			print_option(&specs[i]);
-	printf("  %-26s %s\n\n", "--help", "print this and exit");
-	puts("Every option is also an environment variable: --log-level is\n"
+	print_options(command, 0, "");
+	printf("  %-26s %s\n", "--help", "print this and exit");
+	print_options(command, OPTION_OF_APP, "\nApplication:\n");
+	puts("\nEvery option is also an environment variable: --log-level is\n"
 	     "FCGI_WEBAPP_LOG_LEVEL, --no-exercise FCGI_WEBAPP_EXERCISE=false. "
 	     "An option\noverrides the environment.");
 }
+
+/* The names of an option for getopt_long(), which are valid while it runs. */
+struct option_names {
+	char plain[NAME_SIZE];
+	char negated[NAME_SIZE];
+};
 
 /*
  * Make the list of a command's options for getopt_long(). val is CODE_SPECS + 2
  * x index, plus 1 for the no- form of a switch.
  */
 static void
-list_options(
-    struct option *list, enum command command, char negated[SPEC_COUNT][64])
+list_options(struct option *list, enum command command,
+    struct option_names names[SPEC_COUNT])
 {
 	int count = 0;
 
@@ -268,14 +275,15 @@ list_options(
 
 		if (!(spec->commands & command))
 			continue;
-		list[count++] = (struct option){spec->name,
+		option_name(spec, "", names[i].plain);
+		list[count++] = (struct option){names[i].plain,
 		    spec->kind == SWITCH ? no_argument : required_argument,
 		    NULL, CODE_SPECS + 2 * i};
 		if (spec->kind != SWITCH)
 			continue;
-		snprintf(negated[i], sizeof(negated[i]), "no-%s", spec->name);
-		list[count++] = (struct option){
-		    negated[i], no_argument, NULL, CODE_SPECS + 2 * i + 1};
+		option_name(spec, "no-", names[i].negated);
+		list[count++] = (struct option){names[i].negated, no_argument,
+		    NULL, CODE_SPECS + 2 * i + 1};
 	}
 	list[count++] = (struct option){"help", no_argument, NULL, CODE_HELP};
 	list[count] = (struct option){0};
@@ -296,19 +304,19 @@ options_parse(
     struct options *options, enum command command, int argc, char *const argv[])
 {
 	struct option list[2 * SPEC_COUNT + 2];
-	char negated[SPEC_COUNT][64];
+	struct option_names names[SPEC_COUNT];
 	int error = options_from_environment(options, command);
 	int val;
 
 	if (error)
 		return error;
-	list_options(list, command, negated);
+	list_options(list, command, names);
 	opterr = 0;
 	optind = 0; /* glibc: restart, independent of earlier calls */
 	for (;;) {
 		int word = optind ? optind : 1; /* "+" keeps the order */
 		const struct option_spec *spec;
-		char given_by[80];
+		char given_by[NAME_SIZE];
 
 		val = getopt_long(argc, argv, "+:h", list, NULL);
 		if (val == -1)
@@ -322,7 +330,7 @@ options_parse(
 						 : "unknown option '%s'",
 			    argv[word], argv[0]);
 		spec = &specs[(val - CODE_SPECS) / 2];
-		snprintf(given_by, sizeof(given_by), "--%s", spec->name);
+		option_name(spec, "--", given_by);
 		if (spec->kind == SWITCH)
 			optarg = (val - CODE_SPECS) % 2 ? "false" : "true";
 		error = set(options, spec, optarg, given_by);

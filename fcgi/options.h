@@ -10,28 +10,18 @@ enum command {
 	COMMAND_LOAD = 4,
 };
 
-/* The values of all options. Strings point into argv and the environment. */
+/*
+ * The values of all options: a field for each line of options.def and
+ * app/options.def. Strings point into argv and the environment. A text without
+ * a default is NULL if it was not given. A choice is an index.
+ */
 struct options {
-	const char *socket;
-	const char *metrics_socket;
-	const char *metrics_file;
-	long workers; /* nonblocking; 0: the CPUs allowed, at least 2 */
-	long blocking_workers;  /* 0: four for each CPU allowed, at least 8 */
-	long max_requests;      /* of a worker; 0: no limit */
-	double request_timeout; /* seconds */
-	double drain_timeout;   /* seconds */
-	bool exercise;
-	double max_load_seconds;
-	long log_level;  /* enum log_level */
-	long log_format; /* enum log_format */
-
-	long format; /* enum exposition_format */
-
-	const char *cpu;    /* NULL: none */
-	const char *memory; /* NULL: none */
-	double seconds;
-	long threads; /* 0: as many as the CPU load needs */
-	bool quiet;
+#define TEXT(commands, name, ...)   const char *name;
+#define WHOLE(commands, name, ...)  long name;
+#define NUMBER(commands, name, ...) double name;
+#define SWITCH(commands, name, ...) bool name;
+#define CHOICE(commands, name, ...) long name;
+#include "options.def"
 };
 
 /*

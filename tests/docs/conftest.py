@@ -53,9 +53,17 @@ def commands():
 
 @functools.lru_cache
 def options(command):
-    """Option -> (argument or "", default or ""), as the help of a command prints them."""
-    rows = re.findall(r"^  --(\[no-\])?([a-z-]+)(?: ([A-Z]+))? +.*?(?:\[([^\]]*)\])?$", help_of(command), re.M)
+    """Option -> (no-, argument, default), each "" if it has none, as the help of a command prints the options of the engine."""
+    engine = help_of(command).partition("\nApplication:\n")[0]
+    rows = re.findall(r"^  --(\[no-\])?([a-z-]+)(?: ([A-Z]+))? +.*?(?:\[([^\]]*)\])?$", engine, re.M)
     return {option: (no, argument, default) for no, option, argument, default in rows if option != "help"}
+
+
+@functools.lru_cache
+def app_options():
+    """The application's own options, which the reference does not list, and the examples in their table."""
+    table = (ROOT / "fcgi/app/options.def").read_text()
+    return {name.replace("_", "-") for name in re.findall(r"OPTION_[A-Z]+\((\w+),", table)}
 
 
 @functools.lru_cache

@@ -8,13 +8,13 @@ import subprocess
 
 import pytest
 
-from conftest import PAGES, ROOT, RUNBOOKS, app_metrics, ask, commands, find, harness, help_of, make_targets, name, options, routes, written
+from conftest import PAGES, ROOT, RUNBOOKS, app_metrics, app_options, ask, commands, find, harness, help_of, make_targets, name, options, routes, written
 
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/reference.md").read_text()
 KUBERNETES = (ROOT / "docs/kubernetes.md").read_text()
 MANUAL = (ROOT / "docs/man/fcgi-webapp.1").read_text()
-ALL_OPTIONS = {option for command in commands() for option in options(command)}
+ALL_OPTIONS = {option for command in commands() for option in options(command)} | app_options()
 
 
 @pytest.fixture(scope="module")
