@@ -1,10 +1,11 @@
 # The service in one image: nginx, the pool and its tools. Built by scripts/image.
 ARG BASE_IMAGE=debian:13-slim
 
-# --- compiled and tested here; nothing of this stage but the binary goes on ---
+# --- compiled and tested here; the binary and the names of its libraries' packages go on ---
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 ENV DEBIAN_FRONTEND=noninteractive
+COPY Makefile ./
 COPY scripts/deps scripts/
 RUN --mount=type=secret,id=apt-sources,target=/etc/apt/sources.list.d/machine.list \
     --mount=type=secret,id=apt-conf,target=/etc/apt/apt.conf.d/99machine \
@@ -15,16 +16,18 @@ ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 RUN SOURCE_DATE_EPOCH=$(date -d "$CREATED" +%s) && export SOURCE_DATE_EPOCH REVISION \
     && make build unit ${VERSION:+VERSION="$VERSION"} \
-    && strip build/fcgi-webapp
+    && strip build/fcgi-webapp \
+    && scripts/runtime-packages build/fcgi-webapp > build/runtime-packages
 
 # --- the image ---
 FROM ${BASE_IMAGE}
-# apt leaves lists, logs and caches, which nobody reads in an image.
+COPY --from=build /src/build/runtime-packages /opt/fcgi-webapp/
+# apt leaves lists, logs and caches, which nobody reads in an image. --no-upgrade: libc6 stays that of the base.
 RUN --mount=type=secret,id=apt-sources,target=/etc/apt/sources.list.d/machine.list \
     --mount=type=secret,id=apt-conf,target=/etc/apt/apt.conf.d/99machine \
     export DEBIAN_FRONTEND=noninteractive \
     && apt-get update -q \
-    && apt-get install -qy --no-install-recommends nginx libjson-c5 libfcgi-bin \
+    && apt-get install -qy --no-install-recommends --no-upgrade nginx libfcgi-bin $(cat /opt/fcgi-webapp/runtime-packages) \
     && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/* /var/www /etc/nginx/sites-* \
     && install -d -o 10001 -g 10001 -m 0770 /run/fcgi-webapp /var/lib/fcgi-webapp
 

@@ -3,6 +3,11 @@
 # The version stands here and nowhere else; the release sets it.
 VERSION := 0.1.0
 
+# Libraries of the application, by the names that pkg-config knows: sqlite3 libpq. The build,
+# `make deps` and the image follow. NAME:PACKAGE names the Debian package where it is neither
+# libNAME-dev nor, for a NAME that begins with lib, NAME-dev: libcurl:libcurl4-openssl-dev.
+LIBS :=
+
 BUILD ?= build
 CC ?= cc
 PYTHON := /usr/bin/python3
@@ -20,7 +25,7 @@ CFLAGS_ALL = $(CFLAGS_OWN) $(shell cat $(BUILD)/library-cflags)
 # its own functions where it was linked with -Bsymbolic-functions, as on Ubuntu.
 WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_Write,--wrap=OS_IpcClose
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)
-LIBRARIES := fcgi json-c libseccomp
+LIBRARIES := fcgi json-c libseccomp $(foreach library,$(LIBS),$(firstword $(subst :, ,$(library))))
 LDLIBS = $(shell cat $(BUILD)/library-libs) -lm -lpthread
 
 # One short line a step; V=1 shows the commands.

@@ -119,6 +119,54 @@ def test_a_change_of_flags_or_compiler_compiles_everything_again(clone):
     assert len(compiled(clone.make("build"))) == everything
 
 
+def test_a_change_of_the_libraries_compiles_everything_again_with_their_flags(clone, tmp_path):
+    (tmp_path / "notes.pc").write_text("Name: notes\nDescription: -\nVersion: 1\nCflags: -DNOTES_LIBRARY\nLibs: -lpthread\n")
+    assert clone.make("build").returncode == 0
+    everything = len(list(clone.folder.glob("fcgi/**/*.c"))) + 2
+    assert len(compiled(clone.make("build", "LIBS=notes:libwhatever-dev", PKG_CONFIG_PATH=str(tmp_path)))) == everything
+    assert "-DNOTES_LIBRARY" in (clone.folder / "build/library-cflags").read_text()
+    assert compiled(clone.make("build", "LIBS=notes", PKG_CONFIG_PATH=str(tmp_path))) == []
+    assert len(compiled(clone.make("build"))) == everything
+
+
+def test_a_library_that_is_missing_is_named(clone):
+    done = clone.make("build", "LIBS=no-such:no-such-dev json-c")
+    assert done.returncode == 2 and "build: missing: no-such. Install with 'make deps'" in done.stderr
+
+
+@pytest.mark.parametrize("line, packages", [
+    ("LIBS :=", []),
+    ("LIBS = sqlite3", ["libsqlite3-dev"]),
+    ("LIBS := sqlite3 libpq libcurl:libcurl4-openssl-dev # comment", ["libsqlite3-dev", "libpq-dev", "libcurl4-openssl-dev"]),
+])
+def test_deps_names_the_packages_of_the_libraries(tmp_path, line, packages):
+    """Where there is no dpkg, it only prints them."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "sed", "dirname"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    (tmp_path / "scripts").mkdir()
+    shutil.copy2(ROOT / "scripts/deps", tmp_path / "scripts")
+    (tmp_path / "Makefile").write_text("VERSION := 1\n%s\nLIBRARIES := json-c $(LIBS)\n" % line)
+    done = subprocess.run(["sh", tmp_path / "scripts/deps", "build"], env={"PATH": str(tools)}, capture_output=True, text=True, check=True)
+    assert done.stderr.split("libseccomp-dev")[1].split() == packages
+
+
+def test_the_image_gets_the_packages_of_the_libraries_that_the_program_needs(clone, tmp_path):
+    if not shutil.which("dpkg-query"):
+        pytest.skip("dpkg-query is not installed")
+
+    def ask(program):
+        return subprocess.run([ROOT / "scripts/runtime-packages", program], capture_output=True, text=True, check=False)
+    done = ask(clone.folder / "build/fcgi-webapp")
+    assert done.returncode == 0 and {"libc6", "libseccomp2"} <= set(done.stdout.split()), done.stderr
+    assert [name for name in done.stdout.split() if name.startswith("libjson-c")]
+    subprocess.run("echo 'int f(void){return 0;}' | cc -shared -fPIC -o libown.so -x c - && echo 'int f(void);int main(void){return f();}' >a.c && "
+                   "cc a.c -o a -L. -lown -Wl,-rpath,$PWD", shell=True, cwd=tmp_path, check=True)
+    done = ask(tmp_path / "a")
+    assert done.returncode == 1 and f"no Debian package holds {tmp_path}/libown.so" in done.stderr
+
+
 def test_compile_commands_are_those_of_the_build(clone):
     assert clone.make("compdb").returncode == 0
     entries = {entry["file"]: entry for entry in json.loads((clone.folder / "compile_commands.json").read_text())}
