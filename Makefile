@@ -120,13 +120,27 @@ clean: ## remove build/, counters included
 # shell stays between: whoever ends make ends the service.
 foreground = if [ -t 0 ]; then set -m; exec=; else exec=exec; fi; $$exec
 
-.PHONY: run
-run: ## the service on 8081, its metrics on 8000, until Ctrl-C
+# Other builds than that of production, each in a folder of its own. SANDBOX_OFF: for
+# sanitizers, which write files as processes exit, and for debuggers.
+SANITIZED := BUILD=build/sanitized OPTIMISE='-O1 -g -U_FORTIFY_SOURCE' \
+	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSANDBOX_OFF' \
+	LDFLAGS='-fsanitize=address,undefined'
+DEBUGGED := BUILD=build/debug OPTIMISE='-O0 -g3 -U_FORTIFY_SOURCE' CFLAGS=-DSANDBOX_OFF
+
+settings = HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' LISTEN='$(LISTEN)' \
+	WORKERS='$(WORKERS)' BLOCKING_WORKERS='$(BLOCKING_WORKERS)'
+
+.PHONY: run debug
+run: ## the service on 8081, its metrics on 8000, until Ctrl-C; SANITIZE=1: with ASan and UBSan
 	@scripts/deps build run
-	@$(MAKE) --no-print-directory $(PROGRAM)
-	@$(foreground) env HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
-	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' \
-	BLOCKING_WORKERS='$(BLOCKING_WORKERS)' scripts/run
+	@$(MAKE) --no-print-directory $(if $(SANITIZE),$(SANITIZED) build,$(PROGRAM))
+	@$(foreground) env $(settings) $(if $(SANITIZE),PROGRAM=build/sanitized/fcgi-webapp \
+	UBSAN_OPTIONS="$${UBSAN_OPTIONS-print_stacktrace=1}",PROGRAM='$(PROGRAM)') scripts/run
+
+debug: ## the service for gdb: one worker of each kind, an hour a request, no sandbox
+	@scripts/deps build run
+	@$(MAKE) --no-print-directory $(DEBUGGED) build
+	@$(foreground) env $(settings) PROGRAM=build/debug/fcgi-webapp scripts/debug
 
 # --- test -------------------------------------------------------------------
 
@@ -210,9 +224,7 @@ coverage: ## lcov over unit and integration tests; HTML in build/coverage/
 
 sanitize: ## unit and integration tests under ASan and UBSan, unit under valgrind
 	@scripts/deps build run test sanitize
-	@$(MAKE) --no-print-directory BUILD=build/sanitized OPTIMISE='-O1 -g -U_FORTIFY_SOURCE' \
-	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSANDBOX_OFF' \
-	LDFLAGS='-fsanitize=address,undefined' all-programs
+	@$(MAKE) --no-print-directory $(SANITIZED) all-programs
 	@$(MAKE) --no-print-directory $(UNIT_TESTS)
 	@scripts/sanitize build/sanitized
 
