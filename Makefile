@@ -96,7 +96,8 @@ $(BUILD)/check-options: scripts/check-options.c fcgi/base/number.c fcgi/options.
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $(filter %.c,$^) && $@
 
-$(OBJECTS): $(BUILD)/flags | $(BUILD)/check-routes $(BUILD)/check-headers $(BUILD)/check-metrics $(BUILD)/check-options
+CHECKS := $(patsubst scripts/%.c,$(BUILD)/%,$(wildcard scripts/check-*.c))
+$(OBJECTS): $(BUILD)/flags | $(CHECKS)
 
 $(GENERATED): $(BUILD)/%.o: $(BUILD)/%.c
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
@@ -200,11 +201,8 @@ comma := ,
 
 compdb: $(BUILD)/flags ## compile_commands.json, from which clangd knows the flags
 	@$(eval COMPILE := $(CC) $(CFLAGS_ALL))
-	@$(file >compile_commands.json,[$(call entry,scripts/check-routes.c))
-	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-headers.c))
-	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-metrics.c))
-	@$(file >>compile_commands.json,$(comma)$(call entry,scripts/check-options.c))
-	@$(foreach source,$(SOURCES) $(wildcard tests/bench/*.c),\
+	@$(file >compile_commands.json,[$(call entry,fcgi/main.c))
+	@$(foreach source,$(filter-out fcgi/main.c,$(SOURCES)) $(wildcard scripts/*.c tests/bench/*.c),\
 	$(file >>compile_commands.json,$(comma)$(call entry,$(source))))
 	@$(foreach source,$(wildcard tests/unit/*.c),\
 	$(file >>compile_commands.json,$(comma)$(call entry,$(source),-Itests/unit)))

@@ -14,6 +14,7 @@
 #include "base/title.h"
 #include "http/router.h"
 #include "metrics/app_metrics.h"
+#include "worker/sandbox.h"
 #include "worker/worker.h"
 
 static const int64_t YOUNG_NS = 10000000000;
@@ -31,6 +32,7 @@ reset_entry(struct scoreboard_entry *entry)
 	entry->connections = 0;
 	entry->served = 0;
 	entry->draining = 0;
+	entry->refused_call = 0;
 	memset(entry->request_id, 0, sizeof(entry->request_id));
 	memset(entry->path, 0, sizeof(entry->path));
 }
@@ -109,6 +111,31 @@ why_ended(const struct child *child, int status)
 	return CHILD_CRASHED;
 }
 
+/* The endpoint of the request under way. Its process wrote the path. */
+static const char *
+endpoint_of(struct scoreboard_entry *entry)
+{
+	const char *parameter;
+
+	entry->path[sizeof(entry->path) - 1] = '\0';
+	return router_endpoint_name(router_find(entry->path, &parameter));
+}
+
+static void
+log_refused_call(const struct child *child, struct scoreboard_entry *entry)
+{
+	bool is_busy = entry->request_started != 0;
+	struct sandbox_refusal refusal;
+
+	sandbox_explain(entry->refused_call - 1, child->slot, &refusal);
+	LOG(LOG_ERROR, refusal.sentence, LOG_STRING("role", child->role),
+	    LOG_NUMBER("number", child->number),
+	    LOG_NUMBER("child", child->pid),
+	    LOG_STRING("system_call", refusal.call),
+	    LOG_STRING("endpoint", is_busy ? endpoint_of(entry) : ""),
+	    LOG_STRING("request_id", is_busy ? entry->request_id : ""));
+}
+
 enum child_end
 child_exited(struct child *child, const struct counters *counters, int status,
     bool *served)
@@ -125,6 +152,9 @@ child_exited(struct child *child, const struct counters *counters, int status,
 		  clock_now() - child->started_at > YOUNG_NS;
 	/* The path and the id were written by the process that has ended. */
 	entry->request_id[sizeof(entry->request_id) - 1] = '\0';
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS &&
+	    entry->refused_call)
+		log_refused_call(child, entry);
 	LOG(end == CHILD_CRASHED ? LOG_WARNING : LOG_INFO, "ended",
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
@@ -188,7 +218,6 @@ child_check_deadline(struct child *child, const struct counters *counters,
 {
 	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, child->slot);
-	const char *parameter;
 	int64_t started;
 	int64_t began; /* its request, or its suspension */
 
@@ -201,15 +230,12 @@ child_check_deadline(struct child *child, const struct counters *counters,
 	if (now - began <= limit_ns + GRACE_NS)
 		return;
 	child->state = CHILD_KILLED;
-	entry->path[sizeof(entry->path) - 1] = '\0';
 	entry->request_id[sizeof(entry->request_id) - 1] = '\0';
 	LOG(LOG_ERROR, "over its deadline: killed",
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid),
-	    LOG_STRING("endpoint", started ? router_endpoint_name(router_find(
-						 entry->path, &parameter))
-					   : ""),
+	    LOG_STRING("endpoint", started ? endpoint_of(entry) : ""),
 	    LOG_STRING("request_id", started ? entry->request_id : ""));
 	kill(child->pid, SIGKILL);
 }

@@ -3,16 +3,28 @@
  * make: defence in depth, which limits what an attacker can do with a bug in a
  * handler. Coverage and sanitizer builds write files at exit, so they set
  * SANDBOX_OFF.
+ *
+ * The kernel answers any other system call with SIGSYS. Its handler writes the
+ * number of the call to the scoreboard and ends the process. If SIGSYS is
+ * blocked, the kernel ends the process without the handler. The filter lets
+ * nobody replace the handler.
  */
 #include "worker/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <seccomp.h>
+
+#include "metrics/counters.h"
+#include "service.h"
+#include "worker/grants.h"
 
 static const int allowed[] = {
     SCMP_SYS(accept4),
@@ -52,7 +64,6 @@ static const int allowed[] = {
     SCMP_SYS(recvfrom),
     SCMP_SYS(recvmsg),
     SCMP_SYS(restart_syscall),
-    SCMP_SYS(rt_sigaction),
     SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn),
     SCMP_SYS(sched_getaffinity),
@@ -66,18 +77,47 @@ static const int allowed[] = {
     SCMP_SYS(writev),
 };
 
+/* Workers run the application. The metrics process does not. */
+static bool
+has_grants(unsigned slot)
+{
+	return slot >= SLOT_WORKER;
+}
+
 #ifdef SANDBOX_OFF
 
 int
-sandbox_enter(const struct counters *counters, int writable_fd)
+sandbox_enter(const struct worker_config *config)
 {
-	(void)counters;
+	(void)config;
 	(void)allowed;
-	(void)writable_fd;
 	return 0;
 }
 
 #else
+
+static _Atomic int32_t *refused_call; /* of this process, in the scoreboard */
+
+static void
+on_refused_call(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (info->si_code > 0) /* not sent by kill(2) */
+		*refused_call = info->si_syscall + 1;
+	raise(number); /* ends the process: the handler is already removed */
+}
+
+static void
+install_handler(struct scoreboard_entry *entry)
+{
+	struct sigaction action = {
+	    .sa_sigaction = on_refused_call,
+	    .sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_NODEFER),
+	};
+
+	refused_call = &entry->refused_call;
+	sigaction(SIGSYS, &action, NULL);
+}
 
 /* Allow a system call with these arguments. Returns 0 or a negative errno. */
 static int
@@ -86,6 +126,24 @@ allow_if(scmp_filter_ctx filter, int call, unsigned count,
 {
 	return seccomp_rule_add_array(
 	    filter, SCMP_ACT_ALLOW, call, count, arguments);
+}
+
+/* For all signals but SIGSYS. (The kernel ignores the upper half of a number,
+ * so "not equal" would let SIGSYS through.) */
+static int
+allow_sigaction(scmp_filter_ctx filter)
+{
+	static const struct scmp_arg_cmp below[] = {
+	    {0, SCMP_CMP_LT, SIGSYS, 0}};
+	static const struct scmp_arg_cmp above[] = {
+	    {0, SCMP_CMP_MASKED_EQ, ~(scmp_datum_t)SIGSYS, SIGSYS + 1}};
+	static const struct scmp_arg_cmp last[] = {
+	    {0, SCMP_CMP_EQ, 2 * (SIGSYS + 1), 0}};
+
+	_Static_assert(SIGSYS == 31, "what the mask of `above` needs");
+	return allow_if(filter, SCMP_SYS(rt_sigaction), 1, below) |
+	       allow_if(filter, SCMP_SYS(rt_sigaction), 1, above) |
+	       allow_if(filter, SCMP_SYS(rt_sigaction), 1, last);
 }
 
 static int
@@ -117,6 +175,7 @@ add_rules(
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	error |= allow_sigaction(filter);
 	/* abort() sends a signal to its own process. No other is allowed. */
 	error |= allow_if(filter, SCMP_SYS(tgkill), 1, self);
 	if (writable_fd >= 0) {
@@ -130,14 +189,20 @@ add_rules(
 }
 
 int
-sandbox_enter(const struct counters *counters, int writable_fd)
+sandbox_enter(const struct worker_config *config)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	const struct counters *counters = config->service->counters;
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	int error;
 
 	if (!filter)
 		return -ENOMEM;
-	error = add_rules(filter, counters, writable_fd);
+	install_handler(scoreboard_entry(&counters->scoreboard, config->slot));
+	error = add_rules(filter, counters, config->writable_fd);
+	if (!error && has_grants(config->slot)) {
+		grants_prepare(config->service->options);
+		error = grants_add_rules(filter);
+	}
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);
@@ -145,3 +210,29 @@ sandbox_enter(const struct counters *counters, int writable_fd)
 }
 
 #endif
+
+void
+sandbox_explain(int call, unsigned slot, struct sandbox_refusal *refusal)
+{
+	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, call);
+	char line[64];
+
+	if (!name) {
+		snprintf(refusal->call, sizeof(refusal->call), "%d", call);
+		snprintf(refusal->sentence, sizeof(refusal->sentence),
+		    "the sandbox refused a system call that has no name");
+		return;
+	}
+	snprintf(refusal->call, sizeof(refusal->call), "%s", name);
+	grants_find_line(call, name, line, sizeof(line));
+	if (has_grants(slot))
+		snprintf(refusal->sentence, sizeof(refusal->sentence),
+		    "the sandbox refused a system call: if the application "
+		    "needs it, add %s to fcgi/app/sandbox.def",
+		    line);
+	else
+		snprintf(refusal->sentence, sizeof(refusal->sentence),
+		    "the sandbox refused a system call: this process gets no "
+		    "grants, so please report it as a bug");
+	free(name);
+}

@@ -1,16 +1,28 @@
 #ifndef SANDBOX_H
 #define SANDBOX_H
 
-#include "metrics/counters.h"
+#include "worker/worker.h"
 
 /*
  * Restrict this process to the system calls that serving requests needs. It
  * cannot execute programs, fork, open sockets, open files for writing, or send
- * signals to other processes. It can free disk space of writable_fd (-1: none)
- * and restore the size of a truncated counter file (counters_guard.h). The
- * kernel kills the process for any other system call. Returns 0, or a negative
- * errno if the kernel does not support seccomp.
+ * signals to other processes. It can free disk space of config->writable_fd
+ * (-1: none) and restore the size of a truncated counter file
+ * (counters_guard.h). A worker can also do what app/sandbox.def declares.
+ *
+ * Any other system call ends the process by SIGSYS and leaves its number in
+ * the process's scoreboard entry. Returns 0, or a negative errno if the kernel
+ * does not support seccomp.
  */
-int sandbox_enter(const struct counters *counters, int writable_fd);
+int sandbox_enter(const struct worker_config *config);
+
+/* A refused system call, for a log line. */
+struct sandbox_refusal {
+	char call[32];      /* its name, or its number if it has none */
+	char sentence[160]; /* what has happened, and what to do */
+};
+
+/* Describe a system call that the process in this slot was refused. */
+void sandbox_explain(int call, unsigned slot, struct sandbox_refusal *refusal);
 
 #endif

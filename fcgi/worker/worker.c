@@ -55,11 +55,10 @@ warm_up(void)
 void
 worker_enter_sandbox(const struct worker *worker)
 {
-	const struct worker_config *config = worker->config;
 	int error;
 
 	warm_up();
-	error = sandbox_enter(config->service->counters, config->writable_fd);
+	error = sandbox_enter(worker->config);
 	if (error)
 		log_text(LOG_WARNING, "serving without a seccomp filter: %s",
 		    strerror(-error));

@@ -1,7 +1,9 @@
 """A worker that tries what serving does not take dies, and the service goes on."""
 
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -11,6 +13,7 @@ from conftest import ROOT, Service, short_folder, wait_for
 ESCAPE = """
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <stdlib.h>
@@ -21,10 +24,40 @@ ESCAPE = """
 #include "http/router.h"
 #include "service.h"
 
+static void
+open_socket(int number)
+{
+	(void)number;
+	socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void
+handle_signal(int number)
+{
+	struct sigaction action = {.sa_handler = open_socket};
+
+	sigaction(number, &action, NULL);
+	raise(number);
+}
+
+static void
+block_signal(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	open_socket(0);
+}
+
 void
 endpoint_escape(const struct request *request, struct response *response)
 {
 	char *const arguments[] = {"true", NULL};
+	const struct counters *counters = request->service->counters;
+	pid_t master = (pid_t)scoreboard_entry(
+	    &counters->scoreboard, SLOT_MASTER)->pid;
 
 	switch (request->parameter[0]) {
 	case 'e':
@@ -40,13 +73,28 @@ endpoint_escape(const struct request *request, struct response *response)
 		open("/tmp/fcgi-webapp-escaped", O_WRONLY | O_CREAT, 0600);
 		break;
 	case 't':
-		syscall(SYS_tgkill, getppid(), getppid(), SIGTERM);
+		syscall(SYS_tgkill, master, master, SIGTERM);
 		break;
 	case 'k':
-		kill(getppid(), SIGTERM);
+		kill(master, SIGTERM);
 		break;
 	case 'c':
-		(void)!ftruncate(request->service->counters->fd, 0);
+		(void)!ftruncate(counters->fd, 0);
+		break;
+	case 'm':
+		mount("none", "/mnt", "tmpfs", 0, NULL);
+		break;
+	case 'i': /* ignore the sandbox: its signal has the number 31 */
+		handle_signal(SIGSYS);
+		break;
+	case 'o': /* the same number for the kernel, but not for a filter */
+		syscall(SYS_rt_sigaction, (1L << 32) + SIGSYS, 0L, 0L, 8L);
+		break;
+	case 'h':
+		handle_signal(SIGRTMAX);
+		break;
+	case 'b':
+		block_signal();
 		break;
 	case 'a':
 		abort();
@@ -56,6 +104,9 @@ endpoint_escape(const struct request *request, struct response *response)
 	response_text(response, 200, "{\\"escaped\\": true}");
 }
 """
+
+
+CRASHED = ("fcgi_worker_exits_total", ("reason", "crashed"))
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +127,58 @@ def service(tmp_path_factory):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("how", ["exec", "socket", "fork", "write", "tgkill", "kill", "cut"])
-def test_a_worker_that_tries_to_escape_dies_and_the_service_goes_on(service, how):
-    crashed = ("fcgi_worker_exits_total", ("reason", "crashed"))
-    before, master = service.scrape()[crashed], service.master
-    assert service.request("POST", f"/escape/{how}").status == 502
-    wait_for(lambda: service.scrape()[crashed] == before + 1)
-    assert any(line.get("signal") == "Bad system call" for line in service.log_lines())
-    assert not pathlib.Path("/tmp/fcgi-webapp-escaped").exists()
+def kill_worker(service, how):
+    """Let a worker make a system call that is refused. Return the answer and the new lines of the log."""
+    before, master, logged = service.scrape()[CRASHED], service.master, len(service.log_lines())
+    answer = service.request("POST", f"/escape/{how}")
+    assert answer.status == 502
+    wait_for(lambda: service.scrape()[CRASHED] == before + 1)
     assert service.master == master
     assert service.get("/health").status == 200
+    return answer, service.log_lines()[logged:]
+
+
+def refusals(lines):
+    return [line for line in lines if "sandbox" in line["msg"]]
+
+
+@pytest.mark.parametrize(("how", "call", "remedy"), [
+    ("exec", "execve", "ALLOW_SYSCALL(execve)"),
+    ("socket", "socket", "ALLOW_NETWORK"),
+    ("fork", "clone", "ALLOW_SYSCALL(clone)"),
+    ("write", "openat", "ALLOW_WRITE(folder)"),
+    ("cut", "ftruncate", "ALLOW_WRITE(folder)"),
+    ("mount", "mount", "ALLOW_SYSCALL(mount)"),
+    ("tgkill", "tgkill", "ALLOW_SYSCALL(tgkill)"),
+    ("kill", "kill", "ALLOW_SYSCALL(kill)"),
+    ("ignore", "rt_sigaction", "ALLOW_SYSCALL(rt_sigaction)"),
+    ("overflow", "rt_sigaction", "ALLOW_SYSCALL(rt_sigaction)"),
+    ("handler", "socket", "ALLOW_NETWORK"),
+])
+def test_a_worker_that_tries_to_escape_dies_and_the_log_names_call_and_remedy(service, how, call, remedy):
+    answer, lines = kill_worker(service, how)
+    [refusal] = refusals(lines)
+    assert refusal["system_call"] == call
+    assert f"add {remedy} to fcgi/app/sandbox.def" in refusal["msg"]
+    assert refusal["level"] == "error" and refusal["role"] == "blocking worker" and refusal["endpoint"] == "escape"
+    assert refusal["request_id"] == answer.headers["X-Request-ID"]
+    [ended] = [line for line in lines if line["msg"] == "ended"]
+    assert ended["signal"] == "Bad system call" and ended["reason"] == "crashed"
+    assert not pathlib.Path("/tmp/fcgi-webapp-escaped").exists()
+
+
+def test_a_worker_that_blocks_the_signal_of_the_sandbox_dies_too(service):
+    _, lines = kill_worker(service, "block")
+    assert [line["signal"] for line in lines if line["msg"] == "ended"] == ["Bad system call"]
+    assert refusals(lines) == []
+
+
+def test_a_signal_from_outside_is_not_taken_for_a_refused_call(service):
+    logged = len(service.log_lines())
+    os.kill(service.blocking_workers[0], signal.SIGSYS)
+    [ended] = wait_for(lambda: [line for line in service.log_lines()[logged:] if line["msg"] == "ended"])
+    assert ended["signal"] == "Bad system call"
+    assert refusals(service.log_lines()[logged:]) == []
 
 
 def test_a_worker_may_still_abort(service):
