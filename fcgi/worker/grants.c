@@ -204,6 +204,15 @@ grants_prepare(const struct options *options)
 		restrict_writing(options);
 }
 
+static bool
+is_declared(int call)
+{
+	for (const int *declared = calls; *declared != NO_CALL; declared++)
+		if (*declared == call)
+			return true;
+	return false;
+}
+
 /* --- rules ---------------------------------------------------------------- */
 
 static int
@@ -243,7 +252,7 @@ grants_add_rules(scmp_filter_ctx filter)
 		error |= add(filter, helpers, COUNT(helpers));
 	/* Its flags are in memory, so a filter cannot see them. Without it the
 	 * C library calls clone(). */
-	if (granted & (NETWORK | WRITING))
+	if (granted & (NETWORK | WRITING) && !is_declared(SCMP_SYS(clone3)))
 		error |= seccomp_rule_add(
 		    filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	return error ? -EINVAL : 0;
