@@ -1,6 +1,7 @@
 """What fcgi/app/sandbox.def allows, in a copy of the tree that uses it: files, a SQLite database, the network."""
 
 import concurrent.futures
+import contextlib
 import ctypes
 import shutil
 import socket
@@ -9,6 +10,7 @@ import threading
 
 import pytest
 
+import sandbox_endpoints
 from conftest import ROOT, Service, short_folder, wait_for
 
 # The counter file is no folder: the log says so, and the rest of the table counts.
@@ -21,263 +23,29 @@ ALLOW_SYSCALL(getppid)
 ALLOW_SYSCALL(read)
 ALLOW_SYSCALL(sigaltstack)
 """
-ROUTES = """
-ROUTE(try, "/try/{what}", POST, 0)
-ROUTE(sqlite, "/sqlite/{mode}", POST, 0)
-ROUTE(connect, "/connect/{port}", POST, 0)
-ROUTE(resolve, "/resolve/{name}", POST, 0)
-"""
-TRY = r"""
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "http/router.h"
-
-static int
-write_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int result = fd < 0 || write(fd, "x", 1) != 1 ||
-		     pwrite(fd, "y", 1, 1) != 1 || flock(fd, LOCK_EX) < 0 ||
-		     fsync(fd) < 0 || fdatasync(fd) < 0 ||
-		     fallocate(fd, 0, 0, 4096) < 0 || ftruncate(fd, 2) < 0 ||
-		     fchmod(fd, 0640) < 0 || futimens(fd, NULL) < 0;
-
-	if (fd >= 0)
-		close(fd);
-	return result ? -1 : 0;
-}
-
-static int
-change_folder(void)
-{
-	if (mkdir("notes/a", 0700) < 0 || mkdir("notes/b", 0700) < 0 ||
-	    write_file("notes/a/1") < 0 ||
-	    rename("notes/a/1", "notes/a/2") < 0 ||
-	    rename("notes/a/2", "notes/b/3") < 0 ||
-	    unlink("notes/b/3") < 0 || rmdir("notes/a") < 0)
-		return -1;
-	return rmdir("notes/b");
-}
-
-static int
-read_file(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	return fd < 0 ? -1 : close(fd);
-}
-
-static void *
-run(void *result)
-{
-	*(int *)result = getppid();
-	return NULL;
-}
-
-static int
-run_thread(void)
-{
-	pthread_t thread;
-	int result = 0;
-
-	errno = pthread_create(&thread, NULL, run, &result);
-	if (errno)
-		return -1;
-	pthread_join(thread, NULL);
-	return result == getppid() ? 0 : -1;
-}
-
-static void
-change_root(int number)
-{
-	(void)number;
-	(void)!chroot("/");
-}
-
-/* A refused call in a signal handler with a stack of its own. */
-static int
-handle_on_stack(void)
-{
-	static char memory[1 << 16];
-	stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
-	struct sigaction action = {
-	    .sa_handler = change_root, .sa_flags = SA_ONSTACK};
-
-	sigaltstack(&stack, NULL);
-	sigaction(SIGVTALRM, &action, NULL);
-	return raise(SIGVTALRM);
-}
-
-static int
-try(const char *what)
-{
-	if (strcmp(what, "inside") == 0)
-		return write_file("notes/note");
-	if (strcmp(what, "folder") == 0)
-		return change_folder();
-	if (strcmp(what, "outside") == 0)
-		return write_file("elsewhere/note");
-	if (strcmp(what, "above") == 0)
-		return write_file("notes/../elsewhere/note");
-	if (strcmp(what, "link") == 0)
-		return write_file("notes/link");
-	if (strcmp(what, "rename") == 0)
-		return rename("notes/own", "elsewhere/own");
-	if (strcmp(what, "remove") == 0)
-		return unlink("elsewhere/kept");
-	if (strcmp(what, "read") == 0)
-		return read_file("elsewhere/kept");
-	if (strcmp(what, "cut") == 0)
-		return open("elsewhere/kept", O_RDONLY | O_TRUNC);
-	if (strcmp(what, "thread") == 0)
-		return run_thread();
-	if (strcmp(what, "fork") == 0)
-		return fork();
-	if (strcmp(what, "listen") == 0)
-		return listen(0, 1);
-	if (strcmp(what, "parent") == 0)
-		return getppid() > 0 ? 0 : -1;
-	return handle_on_stack();
-}
-
-void
-endpoint_try(const struct request *request, struct response *response)
-{
-	int result = try(request->parameter);
-
-	response_text(response, 200,
-	    result < 0 ? strerrorname_np(errno) : "done");
-}
-"""
-SQLITE = r"""
-#include <sqlite3.h>
-#include <stdio.h>
-
-#include "http/router.h"
-
-static int
-count(void *result, int columns, char **values, char **names)
-{
-	(void)columns;
-	(void)names;
-	snprintf(result, 100, "%s", values[0]);
-	return 0;
-}
-
-/* Every call opens, writes, rolls back a lot, and closes. */
-void
-endpoint_sqlite(const struct request *request, struct response *response)
-{
-	char path[100], text[1000], result[100] = "";
-	char *error = NULL;
-	sqlite3 *database = NULL;
-
-	snprintf(path, sizeof(path), "notes/%s.db", request->parameter);
-	snprintf(text, sizeof(text),
-	    "PRAGMA journal_mode = %s; PRAGMA temp_store = MEMORY;"
-	    "CREATE TABLE IF NOT EXISTS notes (text);"
-	    "BEGIN IMMEDIATE; INSERT INTO notes VALUES (hex(randomblob(5000)));"
-	    "COMMIT; BEGIN IMMEDIATE; WITH RECURSIVE n(i) AS "
-	    "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
-	    "INSERT INTO notes SELECT hex(randomblob(500)) FROM n; ROLLBACK;",
-	    request->parameter);
-	if (sqlite3_open(path, &database) == SQLITE_OK &&
-	    sqlite3_busy_timeout(database, 10000) == SQLITE_OK &&
-	    sqlite3_exec(database, text, NULL, NULL, &error) == SQLITE_OK &&
-	    sqlite3_exec(database, "SELECT count(*) FROM notes; VACUUM;",
-		count, result, &error) == SQLITE_OK)
-		response_text(response, 200, result);
-	else
-		response_text(response, 500, sqlite3_errmsg(database));
-	sqlite3_free(error);
-	sqlite3_close(database);
-}
-"""
-CONNECT = r"""
-#include <netdb.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "http/router.h"
-
-static int
-dial(const char *port)
-{
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *found, *address;
-	int fd = -1;
-
-	if (getaddrinfo("localhost", port, &hints, &found) != 0)
-		return -1;
-	for (address = found; address && fd < 0; address = address->ai_next) {
-		fd = socket(
-		    address->ai_family, address->ai_socktype | SOCK_CLOEXEC, 0);
-		if (connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
-			close(fd);
-			fd = -1;
-		}
-	}
-	freeaddrinfo(found);
-	return fd;
-}
-
-void
-endpoint_connect(const struct request *request, struct response *response)
-{
-	struct sockaddr_storage name;
-	socklen_t size = sizeof(name);
-	char text[100] = "";
-	int fd = dial(request->parameter);
-	int waiting = 0;
-	int off = 0;
-
-	if (fd < 0 || ioctl(fd, FIONBIO, &off) < 0 ||
-	    ioctl(fd, FIONREAD, &waiting) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&name, &size) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&name, &size) < 0 ||
-	    send(fd, "hello", 5, 0) != 5 || recv(fd, text, 99, 0) < 0)
-		response_text(response, 500, "not connected");
-	else
-		response_text(response, 200, text);
-	if (fd >= 0)
-		close(fd);
-}
-
-void
-endpoint_resolve(const struct request *request, struct response *response)
-{
-	struct addrinfo *found = NULL;
-	int error = getaddrinfo(request->parameter, "80", NULL, &found);
-
-	if (!error)
-		freeaddrinfo(found);
-	response_text(response, 200, "done");
-}
-"""
 # A scrape that accepts this type makes the metrics process call what only workers may.
 REFUSED_TYPE = "text/refused"
 DISPATCH = "metrics_process_dispatch(struct request *request, struct response *response)\n{\n"
+# Runs a program on a kernel that knows no Landlock, as far as the program can see.
+WITHOUT_LANDLOCK = """#!/usr/bin/python3
+import ctypes, os, sys
+ALLOW, ENOSYS, CREATE_RULESET = 0x7fff0000, 0x00050000 + 38, 444
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+context = ctypes.c_void_p(seccomp.seccomp_init(ALLOW))
+assert seccomp.seccomp_rule_add(context, ENOSYS, CREATE_RULESET, 0) == 0 and seccomp.seccomp_load(context) == 0
+os.execv({program!r}, [{program!r}, *sys.argv[1:]])
+"""
 LINK = "LDFLAGS=-Wl,--no-as-needed -lsqlite3"
 
 
-def has_landlock():
-    """Whether this kernel has Landlock: its version is asked for by system call 444."""
-    return ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint(1)) > 0
+def landlock_version():
+    """The kernel's version of Landlock, below 1 for none: system call 444 tells it."""
+    return ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint(1))
 
 
-needs_landlock = pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
+needs_landlock = pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
+can_move = pytest.mark.skipif(landlock_version() == 1, reason="this kernel's Landlock refuses to move files between folders")
 
 
 def make(tree, *arguments):
@@ -289,10 +57,10 @@ def make(tree, *arguments):
 def tree(tmp_path_factory):
     tree = tmp_path_factory.mktemp("grants") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
-    for name, source in {"try": TRY, "sqlite": SQLITE, "connect": CONNECT}.items():
+    for name, source in sandbox_endpoints.SOURCES.items():
         (tree / f"fcgi/app/endpoints/{name}.c").write_text(source)
     with (tree / "fcgi/app/routes.def").open("a") as table:
-        table.write(ROUTES)
+        table.write(sandbox_endpoints.ROUTES)
     (tree / "fcgi/app/sandbox.def").write_text(GRANTS)
     source = tree / "fcgi/master/metrics_process.c"
     assert DISPATCH in source.read_text()
@@ -303,20 +71,27 @@ def tree(tmp_path_factory):
     return tree
 
 
-@pytest.fixture(scope="module")
-def service(tree):
+@contextlib.contextmanager
+def running_in_folders(program):
+    """The service in a folder that it may write, beside one that it may not."""
     folder = short_folder()
     for name in ("notes", "elsewhere"):
         (folder / name).mkdir()
     (folder / "elsewhere/kept").write_text("kept")
     (folder / "notes/own").write_text("own")
     (folder / "notes/link").symlink_to("../elsewhere/note")
-    started = Service(folder, PROGRAM=tree / "build/fcgi-webapp", WORKERS=2, RES_OPTIONS="timeout:1 attempts:1")
+    service = Service(folder, PROGRAM=program, WORKERS=2, RES_OPTIONS="timeout:1 attempts:1")
     try:
-        yield started.start()
+        yield service.start()
     finally:
-        started.kill()
+        service.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def service(tree):
+    with running_in_folders(tree / "build/fcgi-webapp") as service:
+        yield service
 
 
 def attempt(service, path):
@@ -326,7 +101,7 @@ def attempt(service, path):
     return answer.body.decode()
 
 
-@pytest.mark.parametrize("what", ["inside", "folder", "read", "thread", "parent"])
+@pytest.mark.parametrize("what", ["inside", "folder", pytest.param("move", marks=can_move), "read", "thread", "parent"])
 def test_what_is_granted_works(service, what):
     assert attempt(service, f"/try/{what}") == "done"
 
@@ -337,6 +112,16 @@ def test_writing_outside_of_the_folder_is_an_error_and_changes_nothing(service, 
     assert attempt(service, f"/try/{what}") == "EACCES"
     assert [path.name for path in (service.folder / "elsewhere").iterdir()] == ["kept"]
     assert (service.folder / "elsewhere/kept").read_text() == "kept"
+
+
+def test_without_landlock_a_worker_warns_and_writes_everywhere(tree):
+    wrapper = tree / "build/without-landlock"
+    wrapper.write_text(WITHOUT_LANDLOCK.format(program=str(tree / "build/fcgi-webapp")))
+    wrapper.chmod(0o755)
+    with running_in_folders(wrapper) as service:
+        assert any("serving without Landlock" in line["msg"] for line in service.log_lines())
+        assert [attempt(service, f"/try/{what}") for what in ("inside", "outside", "read")] == ["done"] * 3
+        assert int(attempt(service, "/sqlite/wal")) == 1
 
 
 @pytest.mark.parametrize(("what", "call"), [
