@@ -32,7 +32,8 @@ struct scoreboard_entry {
 	_Atomic int64_t connections;
 	_Atomic int64_t served; /* requests since the process started */
 	char request_id[40];    /* of the request under way, */
-	char path[64];          /* and its path, both perhaps cut */
+	char path[128];         /* and its path, both perhaps cut */
+	int32_t method;         /* and its enum method */
 
 	/* The rest is used in the master's entry only: what the pool is doing.
 	 */

@@ -4,10 +4,11 @@
 #include <stdio.h>
 
 /*
- * Print the locations of nginx.conf that routes.def asks for: which routes go
- * to the blocking workers, and which are limited. A route that is neither needs
- * none. The upstreams and zones are nginx.conf.template's. blocking_workers
- * bounds how many requests may wait for one of them.
+ * Print the locations of nginx.conf for the paths of routes.def: which go to
+ * the blocking workers, and which are limited. A literal path has an exact
+ * location. Paths with {words} have one for all that they begin with up to a
+ * {word}. The upstreams and zones are nginx.conf.template's. blocking_workers
+ * bounds how many requests may wait for one of them. Builds the router's table.
  */
 void nginx_locations_print(FILE *out, unsigned blocking_workers);
 

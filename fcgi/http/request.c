@@ -1,5 +1,6 @@
 /*
- * Methods, query parameters, cookies and the Accept header of a request.
+ * Methods, parameters of the path and the query, cookies and the Accept header
+ * of a request.
  */
 #include "http/request.h"
 
@@ -35,6 +36,19 @@ request_method_parse(const char *name)
 		if (strcmp(name, method_names[i]) == 0)
 			return (enum method)i;
 	return METHOD_OTHER;
+}
+
+const char *
+request_parameter(const struct request *request, const char *name)
+{
+	const char *word = request->route ? strchr(request->route, '{') : NULL;
+	size_t length = strlen(name);
+
+	for (size_t i = 0; word; i++, word = strchr(word + 1, '{'))
+		if (strncmp(word + 1, name, length) == 0 &&
+		    word[1 + length] == '}')
+			return request->parameters[i];
+	return "";
 }
 
 static int

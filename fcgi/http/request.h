@@ -38,7 +38,7 @@ enum method {
 struct request {
 	enum method method;     /* HEAD arrives as HEAD; answer as for GET */
 	const char *path;       /* decoded, without the query */
-	const char *parameter;  /* the value of {...} in the route's path */
+	const char *parameter;  /* the first {word}; see request_parameter() */
 	const char *query;      /* not decoded, without the question mark */
 	const char *accept;     /* the Accept header */
 	const char *fetch_site; /* the Sec-Fetch-Site header */
@@ -56,6 +56,8 @@ struct request {
 	size_t body_length;
 	const struct service *service;
 	const char *headers[HEADER_COUNT + 1]; /* NULL: not sent */
+	const char *route;             /* its path in routes.def; NULL: none */
+	const char *const *parameters; /* of the {words} of route */
 };
 
 /*
@@ -70,6 +72,13 @@ request_header(const struct request *request, enum header header)
 
 	return value ? value : "";
 }
+
+/*
+ * The segment of the path that stands for a {word} of the route, decoded and
+ * never empty: request_parameter(request, "id"). "" if the route does not have
+ * this word.
+ */
+const char *request_parameter(const struct request *request, const char *name);
 
 /*
  * Copy the value of a cookie (RFC 6265, section 4.2), without its quotes. The

@@ -1,13 +1,12 @@
 /*
- * Finds the handler for a path in a hash table, whose keys are the literal
- * parts of the paths in routes.def. Also answers 404, 405 and OPTIONS, so that
- * handlers do not have to.
+ * Finds the handler for a path and a method. Also answers 404, 405 and OPTIONS,
+ * so that handlers do not have to.
  */
 #include "http/router.h"
 
 #include <string.h>
 
-#include "base/hash.h"
+#include "http/path_tree.h"
 
 #define GET    (1u << METHOD_GET | 1u << METHOD_HEAD)
 #define POST   (1u << METHOD_POST)
@@ -27,15 +26,21 @@ const struct route router_routes[] = {
 #undef ROUTE
 };
 
-/* At most a quarter full, so that a lookup takes one or two steps. */
-enum { TABLE_SIZE = 4 * ENDPOINT_COUNT + 1 };
+enum {
+#define ROUTE(name, path, methods, flags) +sizeof(path) / 2
+	SEGMENTS_MAX =
+#include "app/routes.def"
+#undef ROUTE
+};
 
-static struct {
-	const char *literal; /* the path up to its {word}; NULL: free */
-	size_t length;
-	bool has_parameter;
-	int endpoint;
-} table[TABLE_SIZE];
+enum { PATH_SIZE = 64 << 10 }; /* nginx accepts paths of 16 KiB */
+
+/* The number of a path is the endpoint of its first line. */
+static struct path_tree_node nodes[PATH_TREE_SIZE(SEGMENTS_MAX)];
+static struct path_tree tree;
+
+/* The next line of the same path; ENDPOINT_OTHER behind the last one. */
+static int next_line[ENDPOINT_COUNT];
 
 const char *
 router_endpoint_name(int endpoint)
@@ -44,65 +49,62 @@ router_endpoint_name(int endpoint)
 					 : "other";
 }
 
-/* Where in the table to look first. */
-static size_t
-place_of(const char *literal, size_t length)
-{
-	return hash_add(HASH_START, literal, length) % TABLE_SIZE;
-}
-
 void
 router_open(bool fault_injection)
 {
-	memset(table, 0, sizeof(table));
+	path_tree_init(&tree, nodes, sizeof(nodes) / sizeof(nodes[0]));
 	for (int i = 0; i < ENDPOINT_OTHER; i++) {
 		const struct route *route = &router_routes[i];
-		size_t length = strcspn(route->path, "{");
-		size_t at = place_of(route->path, length);
+		int *line = path_tree_add(&tree, route->path);
 
+		/* A path whose lines are off keeps its place: it is a 404. */
+		if (*line == PATH_TREE_NONE)
+			*line = ENDPOINT_OTHER;
 		if ((route->flags & ROUTE_FAULT_INJECTION) && !fault_injection)
 			continue;
-		while (table[at].literal)
-			at = (at + 1) % TABLE_SIZE;
-		table[at].literal = route->path;
-		table[at].length = length;
-		table[at].has_parameter = route->path[length] == '{';
-		table[at].endpoint = i;
+		while (*line != ENDPOINT_OTHER)
+			line = &next_line[*line];
+		*line = i;
+		next_line[i] = ENDPOINT_OTHER;
 	}
 }
 
+/* The first line of the path, or ENDPOINT_OTHER. */
 static int
-lookup(const char *path, size_t length, bool has_parameter)
+find_path(const char *path, struct path_tree_match *match)
 {
-	for (size_t at = place_of(path, length); table[at].literal;
-	     at = (at + 1) % TABLE_SIZE)
-		if (table[at].length == length &&
-		    table[at].has_parameter == has_parameter &&
-		    memcmp(table[at].literal, path, length) == 0)
-			return table[at].endpoint;
-	return ENDPOINT_OTHER;
+	int line = path_tree_find(&tree, path, match);
+
+	return line == PATH_TREE_NONE ? ENDPOINT_OTHER : line;
+}
+
+/* The line with this method; without one, the first line. */
+static int
+find_line(int first, enum method method)
+{
+	for (int line = first; line != ENDPOINT_OTHER; line = next_line[line])
+		if (router_routes[line].methods & 1u << method)
+			return line;
+	return first;
 }
 
 int
-router_find(const char *path, const char **parameter)
+router_find(enum method method, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	int endpoint = lookup(path, strlen(path), false);
+	struct path_tree_match match;
 
-	*parameter = "";
-	if (endpoint != ENDPOINT_OTHER || !slash || slash[1] == '\0')
-		return endpoint;
-	endpoint = lookup(path, (size_t)(slash + 1 - path), true);
-	if (endpoint != ENDPOINT_OTHER)
-		*parameter = slash + 1;
-	return endpoint;
+	return find_line(find_path(path, &match), method);
 }
 
+/* Add the methods of all lines of a path. */
 static void
-allow(struct response *response, unsigned methods)
+allow(struct response *response, int first)
 {
 	char value[128] = "";
+	unsigned methods = 0;
 
+	for (int line = first; line != ENDPOINT_OTHER; line = next_line[line])
+		methods |= router_routes[line].methods;
 	for (int i = 0; i < METHOD_OTHER; i++)
 		if (methods & 1u << i) {
 			if (*value)
@@ -112,10 +114,40 @@ allow(struct response *response, unsigned methods)
 	response_header(response, "Allow", value);
 }
 
+/*
+ * Give the request what stands for the {words}, in a copy of the path that has
+ * a NUL behind each. Returns false if the path is too long for that.
+ */
+static bool
+set_parameters(struct request *request, const struct route *route,
+    const struct path_tree_match *match)
+{
+	static char copy[PATH_SIZE];
+	static const char *parameters[PATH_TREE_WORDS_MAX];
+	size_t size = match->count > 0 ? strlen(request->path) + 1 : 0;
+
+	if (size > sizeof(copy))
+		return false;
+	memcpy(copy, request->path, size);
+	for (size_t i = 0; i < match->count; i++) {
+		char *text = copy + (match->words[i].text - request->path);
+
+		text[match->words[i].length] = '\0';
+		parameters[i] = text;
+	}
+	request->route = route->path;
+	request->parameters = parameters;
+	if (match->count > 0)
+		request->parameter = parameters[0];
+	return true;
+}
+
 int
 router_dispatch(struct request *request, struct response *response)
 {
-	int endpoint = router_find(request->path, &request->parameter);
+	struct path_tree_match match;
+	int first = find_path(request->path, &match);
+	int endpoint = find_line(first, request->method);
 	const struct route *route = &router_routes[endpoint];
 
 	if (endpoint == ENDPOINT_OTHER) {
@@ -124,15 +156,18 @@ router_dispatch(struct request *request, struct response *response)
 	} else if (!(route->methods & 1u << request->method)) {
 		response_problem(response, 405,
 		    "%s does not allow this method; see Allow.", route->path);
-		allow(response, route->methods);
+		allow(response, first);
 	} else if (request->method == METHOD_OPTIONS) {
 		response_text(response, 204, "");
-		allow(response, route->methods);
+		allow(response, first);
 	} else if ((route->flags & ROUTE_FAULT_INJECTION) &&
 		   request_is_cross_site(request)) {
 		response_problem(response, 403,
 		    "%s does not accept requests from another website's pages.",
 		    route->path);
+	} else if (!set_parameters(request, route, &match)) {
+		response_problem(response, 414,
+		    "The path has more than %d bytes.", PATH_SIZE - 1);
 	} else {
 		route->handler(request, response);
 	}

@@ -45,21 +45,22 @@ const char *router_endpoint_name(int endpoint);
 
 /*
  * Build the lookup table. Call it before the first request. Without
- * fault_injection the FAULT_INJECTION routes do not exist.
+ * fault_injection the FAULT_INJECTION routes are 404s.
  */
 void router_open(bool fault_injection);
 
 /*
- * Find the route for a path in constant time. Returns its endpoint, or
- * ENDPOINT_OTHER. *parameter points to the part of path that stands for the
- * route's {word}, or to "".
+ * Find the route for a request's path and method, in a time that does not
+ * depend on the number of routes. Returns its endpoint; if the path has no line
+ * for this method, that of the path's first line; or ENDPOINT_OTHER.
  */
-int router_find(const char *path, const char **parameter);
+int router_find(enum method method, const char *path);
 
 /*
  * Answer a request: call the route's handler, or answer 404, 405, OPTIONS, or
  * 403 for a fault injection that another website's page requests. Returns the
- * endpoint under which to count the request.
+ * endpoint under which to count the request. The parameters of the request are
+ * overwritten by the next call.
  */
 int router_dispatch(struct request *request, struct response *response);
 

@@ -111,14 +111,17 @@ why_ended(const struct child *child, int status)
 	return CHILD_CRASHED;
 }
 
-/* The endpoint of the request under way. Its process wrote the path. */
+/* The endpoint of the request under way, as far as its process wrote it. */
 static const char *
 endpoint_of(struct scoreboard_entry *entry)
 {
-	const char *parameter;
+	int method = entry->method;
 
+	if (method < 0 || method >= METHOD_COUNT)
+		method = METHOD_OTHER;
 	entry->path[sizeof(entry->path) - 1] = '\0';
-	return router_endpoint_name(router_find(entry->path, &parameter));
+	return router_endpoint_name(
+	    router_find((enum method)method, entry->path));
 }
 
 static void

@@ -16,7 +16,7 @@
 
 enum {
 	READ_SIZE = 64 << 10,  /* longer than any line */
-	PATH_SIZE = 1024,      /* no route has a longer path */
+	PATH_SIZE = 16 << 10,  /* nginx accepts no longer one */
 	TRUNCATE_AT = 4 << 20, /* file size without support for holes */
 };
 
@@ -82,9 +82,9 @@ decode_path(const char *target, char *path, size_t size)
 bool
 gateway_log_parse(const char *line, struct request_sample *request)
 {
-	char method[32] = "";
+	char name[32] = "";
 	char path[PATH_SIZE];
-	const char *parameter;
+	enum method method;
 	unsigned status, seconds, milliseconds;
 	uint64_t bytes;
 	int rest = 0;
@@ -96,11 +96,12 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	    status < 100)
 		return false;
 	line += rest;
-	sscanf(line, " %31[^ ] %n", method, &target);
+	sscanf(line, " %31[^ ] %n", name, &target);
 	decode_path(skip_authority(line + target), path, sizeof(path));
+	method = request_method_parse(name);
 	*request = (struct request_sample){
-	    .endpoint = router_find(target ? path : "", &parameter),
-	    .method = request_method_parse(method),
+	    .endpoint = router_find(method, target ? path : ""),
+	    .method = method,
 	    .status = (int)status,
 	    .duration_ns =
 		seconds * CLOCK_NS_PER_SECOND + milliseconds * CLOCK_NS_PER_MS,

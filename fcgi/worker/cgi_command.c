@@ -96,10 +96,8 @@ static int
 answer(struct request *request, char **body, struct response *response,
     bool has_started)
 {
-	const char *parameter;
-
 	if (read_body(request, body, response) < 0)
-		return router_find(request->path, &parameter);
+		return router_find(request->method, request->path);
 	return has_started ? router_dispatch(request, response)
 			   : hooks_dispatch_unready(request, response);
 }

@@ -21,6 +21,7 @@ show(const struct worker *worker, const struct request *request, int64_t now)
 	length = strnlen(request->path, sizeof(entry->path) - 1);
 	memcpy(entry->path, request->path, length);
 	entry->path[length] = '\0';
+	entry->method = request->method;
 	atomic_store_explicit(
 	    &entry->request_started, now, memory_order_release);
 }
@@ -60,12 +61,10 @@ time_in_queue(const struct request *request)
 static int
 refuse(const struct request *request, struct response *response)
 {
-	const char *parameter;
-
 	response_problem(response, 503,
 	    "All workers are busy. The request waited for too long.");
 	response_header(response, "Retry-After", "1");
-	return router_find(request->path, &parameter);
+	return router_find(request->method, request->path);
 }
 
 void

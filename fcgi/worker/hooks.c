@@ -32,8 +32,7 @@ hooks_start(struct service *service)
 int
 hooks_dispatch_unready(struct request *request, struct response *response)
 {
-	const char *parameter;
-	int endpoint = router_find(request->path, &parameter);
+	int endpoint = router_find(request->method, request->path);
 
 	if (endpoint == ENDPOINT_OTHER ||
 	    (router_routes[endpoint].flags & ROUTE_ALWAYS))

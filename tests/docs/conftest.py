@@ -68,9 +68,12 @@ def app_options():
 
 @functools.lru_cache
 def routes():
-    """Path -> methods, out of the route table."""
+    """Path -> the methods of all its lines, out of the route table."""
     table = (ROOT / "fcgi/app/routes.def").read_text()
-    return {path: set(methods.split(" | ")) for path, methods in re.findall(r'^ROUTE\(\w+, "([^"]+)", ([A-Z |]+),', table, re.M)}
+    found = {}
+    for path, methods in re.findall(r'^ROUTE\(\w+, "([^"]+)", ([A-Z |]+),', table, re.M):
+        found.setdefault(path, set()).update(methods.split(" | "))
+    return found
 
 
 @functools.lru_cache

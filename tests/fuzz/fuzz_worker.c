@@ -24,14 +24,13 @@ dispatch(struct connection *connection)
 	struct request request;
 	struct response response;
 	char head[CGI_HEAD_SIZE];
-	const char *parameter;
 	int endpoint;
 	int result;
 	size_t length;
 
 	cgi_parse(connection->fcgi.envp, &request);
 	response_init(&response);
-	endpoint = router_find(request.path, &parameter);
+	endpoint = router_find(request.method, request.path);
 	if (endpoint == ENDPOINT_root || endpoint == ENDPOINT_health ||
 	    endpoint == ENDPOINT_bye || endpoint == ENDPOINT_version ||
 	    endpoint == ENDPOINT_status || endpoint == ENDPOINT_delay ||

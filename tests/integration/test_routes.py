@@ -1,4 +1,4 @@
-"""The build refuses a route table that the router would serve otherwise than it stands there."""
+"""The build refuses a line of the route table that would be served otherwise than it stands there."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ def tree(tmp_path_factory):
     return copy
 
 
-def build(tree, target, *lines):
+def make(tree, target, *lines):
     """Make a target with these lines at the end of the route table."""
     (tree / "fcgi/app/routes.def").write_text("\n".join([(ROOT / "fcgi/app/routes.def").read_text(), *lines, ""]))
     shutil.rmtree(tree / "build", ignore_errors=True)
@@ -24,26 +24,85 @@ def build(tree, target, *lines):
     return subprocess.run(["make", "-s", target], cwd=tree, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("path, says", [
-    ("/health", 'has the same path as "health"'),
-    ("/status/{number}", 'has the same path as "status"'),
-    ("/orders/{id}/items", "nothing may follow the {word}"),
-    ("/orders/{id}{part}", "nothing may follow the {word}"),
-    ("/{customer}/orders/{id}", "nothing may follow the {word}"),
-    ("/orders/x{id}", "a {word} must be a whole segment"),
-    ("/orders/{}", "a {word} must have a name"),
-    ("/orders/{id", "a { must have its }"),
-    ("/orders/id}", "a } must have its {"),
-    ("orders", "a path must begin with /"),
-])
-def test_a_route_that_would_be_served_wrongly_fails_the_build_and_is_named(tree, path, says):
-    run = build(tree, "build/fcgi/http/router.o", f'ROUTE(orders, "{path}", GET, 0)')
+def line_of(tree, text):
+    lines = (tree / "fcgi/app/routes.def").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+def assert_refused(tree, run, path, says):
     assert run.returncode != 0
-    message = next(line for line in run.stderr.splitlines() if "routes.def" in line)
-    assert f'route "orders", path "{path}"' in message and says in message
+    (message,) = [line for line in run.stderr.splitlines() if "routes.def" in line]
+    number = line_of(tree, "ROUTE(orders")
+    assert message == f'fcgi/app/routes.def:{number}: route "orders", path "{path}": {says}'
 
 
-@pytest.mark.parametrize("path", ["/orders", "/orders/{id}", "/status", "/status/200", "/{word}", "/a/b/c/{d}", "/orders/"])
-def test_a_route_that_the_router_serves_builds(tree, path):
-    run = build(tree, "build/fcgi/http/router.o", f'ROUTE(orders, "{path}", GET, 0)')
-    assert run.returncode == 0, run.stderr
+@pytest.mark.parametrize("path, says", [
+    ("/orders/x{id}", "a {word} must be a whole segment"),
+    ("/orders/{id}x/items", "a {word} must be a whole segment"),
+    ("/orders/{id}{part}", "a {word} must be a whole segment"),
+    ("/orders/{}", "a {word} must have a name of letters, digits and _"),
+    ("/orders/{id-number}", "a {word} has only letters, digits and _"),
+    ("/orders/{id", "a { must have its }"),
+    ("/orders/{id/items}", "a { must have its }"),
+    ("/orders/id}", "a } must have its {"),
+    ("/orders/{id}/items/{id}", "a path cannot have the same {word} twice"),
+    ("/orders" + "".join("/{word%d}" % number for number in range(9)), "a path has at most 8 {words}"),
+    ("orders", "a path must begin with /"),
+    ("", "a path must begin with /"),
+    ("/orders//items", "only the last segment can be empty"),
+    ("//", "only the last segment can be empty"),
+    ("/orders/../items", "browsers and nginx resolve . and .."),
+    ("/orders/.", "browsers and nginx resolve . and .."),
+    ("/orders items", "a segment has only letters, digits and -._~:@+,="),
+    ("/orders;", "a segment has only letters, digits and -._~:@+,="),
+    ("/orders%20", "a segment has only letters, digits and -._~:@+,="),
+    ("/" + 255 * "x", "a path has at most 255 bytes"),
+    ("/.problem", "nginx has this path for its own errors"),
+])
+def test_a_path_that_cannot_be_served_fails_the_build_with_a_sentence(tree, path, says):
+    run = make(tree, "build/check-routes", f'ROUTE(orders, "{path}", GET, 0)')
+    assert_refused(tree, run, path, says)
+
+
+@pytest.mark.parametrize("before, route, says", [
+    ("health", 'ROUTE(orders, "/health", GET, 0)', 'has the same path and method as "health"'),
+    ("status", 'ROUTE(orders, "/status/{number}", POST | GET, 0)', 'has the same path and method as "status"'),
+    ("ready", 'ROUTE(orders, "/ready", POST, 0)', 'shares its path, and so must share NONBLOCKING and RATE_LIMITED, with "ready"'),
+    ("hang", 'ROUTE(orders, "/hang", GET, 0)', 'shares its path, and so must share NONBLOCKING and RATE_LIMITED, with "hang"'),
+])
+def test_a_line_that_contradicts_one_before_it_fails_the_build(tree, before, route, says):
+    run = make(tree, "build/check-routes", route)
+    assert_refused(tree, run, route.split('"')[1], f'{says} in line {line_of(tree, f"ROUTE({before},")}')
+
+
+def test_a_name_that_is_taken_fails_the_build(tree):
+    run = make(tree, "build/check-routes", 'ROUTE(orders, "/orders", GET, 0)', 'ROUTE(orders, "/orders/{id}", GET, 0)')
+    number = line_of(tree, "/orders/{id}")
+    assert run.stderr.splitlines()[0] == (f'fcgi/app/routes.def:{number}: route "orders", path "/orders/{{id}}": '
+                                          f'has the same name as "orders" in line {number - 1}')
+    run = make(tree, "build/check-routes", 'ROUTE(other, "/orders", GET, 0)')
+    assert 'route "other", path "/orders": unknown paths are counted as "other"' in run.stderr
+
+
+def test_a_route_without_a_method_fails_the_build(tree):
+    run = make(tree, "build/check-routes", 'ROUTE(orders, "/orders", 0, 0)')
+    assert_refused(tree, run, "/orders", "a route has at least one method")
+
+
+def test_no_object_is_compiled_with_a_table_that_is_refused(tree):
+    run = make(tree, "build/fcgi/http/router.o", 'ROUTE(orders, "/orders/{id", GET, 0)')
+    assert_refused(tree, run, "/orders/{id", "a { must have its }")
+    assert not (tree / "build/fcgi/http/router.o").exists()
+
+
+def test_paths_that_the_router_serves_pass(tree):
+    paths = ["/orders", "/orders/", "/orders/{id}", "/status", "/status/200", "/{word}", "/{word}/", "/{a}/{b}", "/{a}/orders/{b}/c",
+             "/orders/{id}/items/{item}", "/a.b/c-d_e~f/@me/x:y+z,=", "/straße/…", "/" + "/".join("{word%d}" % number for number in range(8))]
+    run = make(tree, "build/check-routes", *(f'ROUTE(orders{number}, "{path}", GET, 0)' for number, path in enumerate(paths)))
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_lines_of_a_path_with_different_methods_pass(tree):
+    run = make(tree, "build/check-routes", 'ROUTE(notes_list, "/notes/{id}", GET, 0)', 'ROUTE(notes_create, "/notes/{note}", POST | PUT, FAULT_INJECTION)',
+               'ROUTE(notes_delete, "/notes/{id}", DELETE, ALWAYS)')
+    assert (run.returncode, run.stderr) == (0, "")

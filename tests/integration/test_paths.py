@@ -1,0 +1,262 @@
+"""Paths with several {words}, and with a line a method, in a copy of the tree: each request reaches its handler, with what stands for
+the {words}, in the kind of worker that its flags ask for."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.parse
+
+import pytest
+
+from conftest import ROOT, Service, parse, requests_of, short_folder, wait_for
+
+ROUTES = """
+ROUTE(notes_list, "/notes", GET, 0)
+ROUTE(notes_create, "/notes", POST, 0)
+ROUTE(note, "/notes/{id}", GET, NONBLOCKING)
+ROUTE(note_replace, "/notes/{note}", PUT, NONBLOCKING)
+ROUTE(notes_all, "/notes/all", GET, 0)
+ROUTE(note_tag, "/notes/{id}/tags/{tag}", GET | PUT, 0)
+ROUTE(note_slow, "/notes/{id}/slow", GET, 0)
+ROUTE(note_hang, "/notes/{id}/slow", POST, 0)
+ROUTE(tenant_notes, "/{tenant}/notes", GET, 0)
+ROUTE(tenant_fast, "/{tenant}/fast", GET, NONBLOCKING)
+ROUTE(tenant_any, "/{tenant}/{thing}", GET, 0)
+ROUTE(status_all, "/status/all", GET, 0)
+ROUTE(statuses, "/statuses", GET, 0)
+ROUTE(block_all, "/block/all", GET, NONBLOCKING)
+ROUTE(block_deep, "/block/{seconds}/deep", GET, NONBLOCKING)
+ROUTE(limited, "/limited/{id}", GET, RATE_LIMITED)
+ROUTE(tree_exact, "/tree/b/d", GET, NONBLOCKING)
+ROUTE(tree_back, "/tree/{x}/c", GET, 0)
+ROUTE(tree_deep, "/tree/b/{y}/z", GET, NONBLOCKING)
+ROUTE(odd, "/odd.x+y/{a}/b", GET, NONBLOCKING)
+ROUTE(odd_other, "/odd.x+y/{a}/{b}", GET, 0)
+"""
+HANDLERS = r"""
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "http/router.h"
+
+static void
+answer(const struct request *request, struct response *response, const char *name)
+{
+	static const char *const words[] = {"id", "note", "tag", "tenant", "thing", "seconds", "x", "y", "a", "b"};
+	struct json_object *parameters = json_object_new_object();
+	struct json_object *body = json_object_new_object();
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (*request_parameter(request, words[i]))
+			json_object_object_add(parameters, words[i],
+			    json_object_new_string(request_parameter(request, words[i])));
+	json_object_object_add(body, "endpoint", json_object_new_string(name));
+	json_object_object_add(body, "first", json_object_new_string(request->parameter));
+	json_object_object_add(body, "path", json_object_new_string(request->path));
+	json_object_object_add(body, "parameters", parameters);
+	json_object_object_add(body, "pid", json_object_new_int(getpid()));
+	response_json(response, 200, body);
+}
+
+void
+endpoint_note_hang(const struct request *request, struct response *response)
+{
+	(void)request;
+	(void)response;
+	for (;;)
+		pause();
+}
+"""
+NAMES = re.findall(r"ROUTE\((\w+)", ROUTES)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    tree = tmp_path_factory.mktemp("paths") / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    with (tree / "fcgi/app/routes.def").open("a") as table:
+        table.write(ROUTES)
+    (tree / "fcgi/app/endpoints/answers.c").write_text(HANDLERS + "".join(
+        f'\nvoid\nendpoint_{name}(const struct request *request, struct response *response)\n{{\n\tanswer(request, response, "{name}");\n}}\n'
+        for name in NAMES if name != "note_hang"))
+    run = subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, capture_output=True, text=True, timeout=300,
+                         env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": ""})
+    assert run.returncode == 0, run.stderr
+    return tree / "build/fcgi-webapp"
+
+
+@pytest.fixture(scope="module")
+def start(program):
+    """Starts a service with these variables, which ends with the module."""
+    services = []
+
+    def begin(**environment):
+        services.append(Service(short_folder(), PROGRAM=program, WORKERS=2, **environment))
+        return services[-1].start()
+
+    yield begin
+    for service in services:
+        service.kill()
+        shutil.rmtree(service.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def service(start):
+    return start()
+
+
+def kind_of(service, pid):
+    return {**dict.fromkeys(service.workers, "nonblocking"), **dict.fromkeys(service.blocking_workers, "blocking")}[pid]
+
+
+PATHS = [
+    ("GET", "/notes", "notes_list", {}, "blocking"),
+    ("POST", "/notes", "notes_create", {}, "blocking"),
+    ("GET", "/notes/7", "note", {"id": "7"}, "nonblocking"),
+    ("PUT", "/notes/7", "note_replace", {"note": "7"}, "nonblocking"),
+    ("GET", "/notes/all", "notes_all", {}, "blocking"),
+    ("GET", "/notes/7/tags/blue", "note_tag", {"id": "7", "tag": "blue"}, "blocking"),
+    ("PUT", "/notes/all/tags/all", "note_tag", {"id": "all", "tag": "all"}, "blocking"),
+    ("GET", "/notes/7/slow", "note_slow", {"id": "7"}, "blocking"),
+    ("GET", "/acme/notes", "tenant_notes", {"tenant": "acme"}, "blocking"),
+    ("GET", "/acme/fast", "tenant_fast", {"tenant": "acme"}, "nonblocking"),
+    ("GET", "/acme/other", "tenant_any", {"tenant": "acme", "thing": "other"}, "blocking"),
+    ("GET", "/health/fast", "tenant_fast", {"tenant": "health"}, "nonblocking"),
+    ("GET", "/statusx/fast", "tenant_fast", {"tenant": "statusx"}, "nonblocking"),
+    ("GET", "/statusx/200", "tenant_any", {"tenant": "statusx", "thing": "200"}, "blocking"),
+    ("GET", "/status/all", "status_all", {}, "blocking"),
+    ("GET", "/statuses", "statuses", {}, "blocking"),
+    ("GET", "/block/all", "block_all", {}, "nonblocking"),
+    ("GET", "/block/1/deep", "block_deep", {"seconds": "1"}, "nonblocking"),
+    ("GET", "/tree/b/d", "tree_exact", {}, "nonblocking"),
+    ("GET", "/tree/a/c", "tree_back", {"x": "a"}, "blocking"),
+    ("GET", "/tree/b/c", "tree_back", {"x": "b"}, "blocking"),
+    ("GET", "/tree/b/c/z", "tree_deep", {"y": "c"}, "nonblocking"),
+    ("GET", "/odd.x+y/1/b", "odd", {"a": "1"}, "nonblocking"),
+    ("GET", "/odd.x+y/fast", "tenant_fast", {"tenant": "odd.x+y"}, "nonblocking"),
+    ("GET", "/odd.x+y/1/c", "odd_other", {"a": "1", "b": "c"}, "blocking"),
+    # nginx decodes a path before it and the router match it.
+    ("GET", "/notes/a%20b%3F%25", "note", {"id": "a b?%"}, "nonblocking"),
+    ("GET", "/notes/7%2Ftags%2Fblue", "note_tag", {"id": "7", "tag": "blue"}, "blocking"),
+    ("GET", "/notes/7%252Ftags", "note", {"id": "7%2Ftags"}, "nonblocking"),
+    ("GET", "/notes/x/../7/./tags/blue", "note_tag", {"id": "7", "tag": "blue"}, "blocking"),
+    ("GET", "/odd.x+y/1/b%0A", "odd_other", {"a": "1", "b": "b\n"}, "blocking"),
+    ("GET", "/notes/%C3%A9/tags/" + 2000 * "x", "note_tag", {"id": "é", "tag": 2000 * "x"}, "blocking"),
+]
+
+
+@pytest.mark.parametrize("method, path, endpoint, parameters, kind", PATHS)
+def test_a_request_reaches_its_handler_in_its_kind_of_worker(service, method, path, endpoint, parameters, kind):
+    answer = service.request(method, path).json
+    assert (answer["endpoint"], answer["parameters"]) == (endpoint, parameters)
+    assert kind_of(service, answer["pid"]) == kind
+    assert answer["first"] == next(iter(parameters.values()), "")
+    if "/." not in path:
+        assert answer["path"] == urllib.parse.unquote(path)
+
+
+def test_the_routes_that_were_there_are_served_as_before(service):
+    assert service.get("/").json == {"msg": "Hello World"}
+    assert service.get("/status/418").status == 418
+    assert service.get("/block/0").json == {"block": 0}
+    assert service.get("/delay/0").json == {"delay": 0}
+
+
+@pytest.mark.parametrize("path", ["/notes/", "/notes//tags/blue", "/notes/7/tags/", "/notes/7/tags", "/notes/7/tags/blue/", "//notes", "/block", "/tree",
+                                  "/limited", "/block/", "/acme", "/tree/b/x/y", "/odd.x+y/1/", "/oddqx+y/1/b"])
+def test_a_path_that_matches_none_is_a_404_and_no_redirect(service, path):
+    answer = service.get(path)
+    assert answer.status == 404
+    assert answer.json["detail"] == f"There is nothing at {path}."
+
+
+def test_allow_has_the_methods_of_all_lines_and_the_first_line_counts(service):
+    before = service.requests()
+    for path, allow in (("/notes", "GET, HEAD, POST, OPTIONS"), ("/notes/7", "GET, HEAD, PUT, OPTIONS"), ("/notes/all", "GET, HEAD, OPTIONS")):
+        answer = service.request("DELETE", path)
+        assert (answer.status, answer.headers["Allow"]) == (405, allow)
+        answer = service.request("OPTIONS", path)
+        assert (answer.status, answer.headers["Allow"]) == (204, allow)
+    service.request("HEAD", "/notes")
+    service.request("POST", "/notes")
+
+    def added():
+        now = service.requests()
+        return {key: count - before.get(key, 0) for key, count in now.items() if count > before.get(key, 0) and key[0].startswith("note")}
+
+    expected = {("notes_list", "HEAD", "200"): 1, ("notes_create", "POST", "200"): 1}
+    for endpoint in ("notes_list", "note", "notes_all"):
+        expected |= {(endpoint, "DELETE", "405"): 1, (endpoint, "OPTIONS", "204"): 1}
+    wait_for(lambda: added() == expected, what=added)
+
+
+def test_an_answer_of_nginx_is_counted_under_the_line_of_its_method(service):
+    for method, path, endpoint in (("POST", "/notes", "notes_create"), ("PUT", "/notes/7", "note_replace"), ("DELETE", "/notes/7", "note")):
+        request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+        assert service.raw(request.encode()).startswith(b"HTTP/1.1 413 ")
+        wait_for(lambda: service.requests().get((endpoint, method, "413")) == 1, what=endpoint)
+
+
+def test_a_killed_request_is_logged_with_the_line_of_its_method(start):
+    service = start(FCGI_WEBAPP_REQUEST_TIMEOUT=1)
+    assert service.request("POST", f"/notes/{60 * 'x'}/slow").status == 502
+    (line,) = wait_for(lambda: [line for line in service.log_lines() if line["msg"] == "over its deadline: killed"])
+    assert line["endpoint"] == "note_hang"
+
+
+def test_a_rate_limit_is_of_the_route_whatever_its_words_are(service):
+    answers = []
+
+    def is_refused():
+        answers.append(service.get(f"/limited/{len(answers)}").status)
+        return answers[-1] == 429
+
+    wait_for(is_refused, 60)
+    assert set(answers[:-1]) == {200}
+
+
+def test_routes_that_are_turned_off_are_not_served_by_others(start):
+    service = start(FCGI_WEBAPP_EXERCISE="false")
+    assert service.get("/status/200").status == 404
+    assert service.get("/status/all").json["endpoint"] == "status_all"
+    assert service.get("/acme/200").json["endpoint"] == "tenant_any"
+
+
+def test_plain_cgi_serves_and_counts_the_same_lines(program, tmp_path):
+    def ask(method, path, **variables):
+        environment = {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": method, "PATH_INFO": path,
+                       "FCGI_WEBAPP_METRICS_FILE": str(tmp_path / "counters"), **variables}
+        return subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60).stdout
+
+    tag = json.loads(ask("PUT", "/notes/7/tags/blue").partition("\n\n")[2])
+    assert (tag["endpoint"], tag["parameters"]) == ("note_tag", {"id": "7", "tag": "blue"})
+    assert "notes_create" in ask("POST", "/notes")
+    assert "Allow: GET, HEAD, POST, OPTIONS" in ask("DELETE", "/notes")
+    assert ask("PUT", "/notes/7", CONTENT_LENGTH="99999999").startswith("Status: 413")
+    shown = subprocess.run([program, "metrics", "--metrics-file", tmp_path / "counters"], capture_output=True, text=True, timeout=60).stdout
+    assert requests_of(parse(shown)) == {("note_tag", "PUT", "200"): 1, ("notes_create", "POST", "200"): 1, ("notes_list", "DELETE", "405"): 1,
+                                         ("note_replace", "PUT", "413"): 1}
+
+
+def locations(program):
+    """Head of a location -> the heads of those inside."""
+    text = subprocess.run([program, "nginx-locations"], capture_output=True, text=True, timeout=60, check=True).stdout
+    found = {}
+    for indent, head in re.findall(r"^( +)location (.*) {$", text, re.M):
+        if len(indent) == 8:
+            assert head not in found
+            found[head] = []
+        else:
+            found[list(found)[-1]].append(head)
+    return found
+
+
+def test_only_requests_below_a_head_whose_paths_differ_meet_a_regular_expression(program):
+    found = locations(program)
+    assert {head for head, inside in found.items() if inside} == {"/", "/notes/", "/block/", "/tree/", "/tree/b/", "/odd.x+y/"}
+    assert found["/odd.x+y/"] == [r"~ ^/odd\.x\+y/[^/]+/b\z", r"~ ^/odd\.x\+y/[^/]+/[^/]+\z",
+                                  r"~ ^/[^/]+/fast\z", r"~ ^/[^/]+/notes\z", r"~ ^/[^/]+/[^/]+\z"]
+    assert not any(head.startswith("~") for head in found)
