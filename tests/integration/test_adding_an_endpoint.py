@@ -14,7 +14,7 @@ def blocks(language):
 
 
 def test_the_page_makes_an_endpoint_that_answers_and_counts(tmp_path, monkeypatch):
-    handler, route = blocks("c")
+    handler, route, _ = blocks("c")
     (test,) = blocks("python")
     commands, _ = blocks("sh")
     tree = tmp_path / "tree"
