@@ -24,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 from conftest import requests_of, running, wait_for  # noqa: E402
 
 PATHS = {"/": ("root", 200), "/health": ("health", 200), "/bye": ("bye", 200), "/version": ("version", 200),
-         "/nope": ("other", 404), "/status/204": ("status", 204), "/delay/0.01": ("delay", 200), "/block/0.005": ("block", 200)}
+         "/nope//": ("other", 404), "/status/204": ("status", 204), "/delay/0.01": ("delay", 200), "/block/0.005": ("block", 200)}
 CLIENTS = 16
 WORKERS = 4  # of each kind
 
@@ -63,7 +63,7 @@ class Client(threading.Thread):
 # What nginx answers without asking the pool, and how that is counted.
 REFUSED = [(b"POST /bye HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", ("bye", "POST", "413")),
            (b"TRACE /bye HTTP/1.1\r\nHost: x\r\n\r\n", ("bye", "other", "405")),
-           (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", ("other", "GET", "414")),
+           (b"GET //" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", ("other", "GET", "414")),
            (b"GARBAGE\r\n\r\n", ("other", "other", "400"))]
 
 

@@ -17,7 +17,7 @@ from conftest import children, name_of, running  # noqa: E402
 
 CONNECTIONS = 64
 SCRIPT = """
-local path = {"/", "/health", "/bye", "/version", "/nope", "/live"}
+local path = {"/", "/health", "/bye", "/version", "/nope//", "/live"}
 local next = 0
 request = function() next = next % #path + 1; return wrk.format("GET", path[next]) end
 """

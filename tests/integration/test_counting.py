@@ -15,7 +15,7 @@ from conftest import requests_of, run_program, total, wait_for, parse
 
 PLAN = [("GET", "/", "root", 200), ("GET", "/health", "health", 200), ("GET", "/bye", "bye", 200),
         ("GET", "/version", "version", 200), ("HEAD", "/bye", "bye", 200), ("POST", "/health", "health", 405),
-        ("GET", "/nope", "other", 404), ("OPTIONS", "/", "root", 204), ("GET", "/status/503", "status", 503),
+        ("GET", "/nope//", "other", 404), ("OPTIONS", "/", "root", 204), ("GET", "/status/503", "status", 503),
         ("DELETE", "/bye", "bye", 405)]
 
 
@@ -73,7 +73,7 @@ def test_256_kept_connections_see_no_error_and_no_time_out(own_service):
 
 def test_no_counter_shrinks_when_a_worker_and_then_all_are_killed(own_service):
     service = own_service(WORKERS=2)
-    for path in ("/", "/bye", "/nope"):
+    for path in ("/", "/bye", "/nope//"):
         service.get(path)
     wait_for(lambda: service.requests().get(("other", "GET", "404")) == 1)
     before = service.scrape()

@@ -47,8 +47,8 @@ def test_live_is_one_snapshot_of_everything(service):
     assert sum(after["requests"].values()) == after["requests_total"]
 
 
-@pytest.mark.parametrize("path", ["/nope", "/health/", "//health", "/Health", "/status", "/status/", "/status/200/x",
-                                  "/delay/", "/%2e%2e/etc/passwd", "/health%00x"])
+# No {word} matches an empty segment, so these stay unknown whatever routes an application adds.
+@pytest.mark.parametrize("path", ["/nope//", "//health", "/health//", "/status//", "/status//200", "/%2e%2e/etc/passwd", "/health%00x"])
 def test_an_unknown_path_is_a_404_or_400_problem(service, path):
     answer = service.get(path)
     assert answer.status in (404, 400)
@@ -132,8 +132,8 @@ def test_the_lines_of_the_access_log_are_whole_in_a_slow_pipe(own_service, tmp_p
 
 
 def test_metrics_are_not_public(service):
-    assert service.get("/metrics").status == 404
-    assert service.get("/nginx_status").status == 404
+    assert b"http_requests_total" not in service.get("/metrics").body
+    assert b"Active connections" not in service.get("/nginx_status").body
     assert service.get("/nginx_status", port=service.metrics_port).status == 200
     assert service.get("/health", port=service.metrics_port).status == 404
 

@@ -124,7 +124,7 @@ def closes(service, method, path):
 def test_a_kept_connection_ends_where_the_pool_did_not_answer_and_nowhere_else(own_service):
     service = own_service(WORKERS=2)
     assert closes(service, "POST", "/crash") == (502, True)
-    for path, status in (("/bye", 200), ("/nope", 404), ("/status/502", 502), ("/status/503", 503)):
+    for path, status in (("/bye", 200), ("/nope//", 404), ("/status/502", 502), ("/status/503", 503)):
         assert closes(service, "GET", path) == (status, False)
 
 

@@ -1,5 +1,5 @@
-"""Paths with several {words}, and with a line a method, in a copy of the tree: each request reaches its handler, with what stands for
-the {words}, in the kind of worker that its flags ask for."""
+"""Paths with several {words}, and with a line a method, in a copy of the tree with a route table of its own: each request reaches its
+handler, with what stands for the {words}, in the kind of worker that its flags ask for."""
 
 import json
 import os
@@ -12,7 +12,11 @@ import pytest
 
 from conftest import ROOT, Service, parse, requests_of, short_folder, wait_for
 
+# The application's routes may have the same names, so these get the prefix test_.
 ROUTES = """
+ROUTE(root, "/", GET, NONBLOCKING)
+ROUTE(status, "/status/{code}", GET, FAULT_INJECTION | NONBLOCKING)
+ROUTE(block, "/block/{seconds}", GET, FAULT_INJECTION)
 ROUTE(notes_list, "/notes", GET, 0)
 ROUTE(notes_create, "/notes", POST, 0)
 ROUTE(note, "/notes/{id}", GET, NONBLOCKING)
@@ -45,7 +49,7 @@ HANDLERS = r"""
 static void
 answer(const struct request *request, struct response *response, const char *name)
 {
-	static const char *const words[] = {"id", "note", "tag", "tenant", "thing", "seconds", "x", "y", "a", "b"};
+	static const char *const words[] = {"id", "note", "tag", "tenant", "thing", "code", "seconds", "x", "y", "a", "b"};
 	struct json_object *parameters = json_object_new_object();
 	struct json_object *body = json_object_new_object();
 
@@ -62,7 +66,7 @@ answer(const struct request *request, struct response *response, const char *nam
 }
 
 void
-endpoint_note_hang(const struct request *request, struct response *response)
+endpoint_test_note_hang(const struct request *request, struct response *response)
 {
 	(void)request;
 	(void)response;
@@ -71,16 +75,16 @@ endpoint_note_hang(const struct request *request, struct response *response)
 }
 """
 NAMES = re.findall(r"ROUTE\((\w+)", ROUTES)
+HEALTH = 'ROUTE(health, "/health", GET, NONBLOCKING | ALWAYS)\n'
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     tree = tmp_path_factory.mktemp("paths") / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
-    with (tree / "fcgi/app/routes.def").open("a") as table:
-        table.write(ROUTES)
+    (tree / "fcgi/app/routes.def").write_text(HEALTH + ROUTES.replace("ROUTE(", "ROUTE(test_"))
     (tree / "fcgi/app/endpoints/answers.c").write_text(HANDLERS + "".join(
-        f'\nvoid\nendpoint_{name}(const struct request *request, struct response *response)\n{{\n\tanswer(request, response, "{name}");\n}}\n'
+        f'\nvoid\nendpoint_test_{name}(const struct request *request, struct response *response)\n{{\n\tanswer(request, response, "{name}");\n}}\n'
         for name in NAMES if name != "note_hang"))
     run = subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, capture_output=True, text=True, timeout=300,
                          env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": ""})
@@ -108,11 +112,19 @@ def service(start):
     return start()
 
 
+def requests(service):
+    """The counts of this table's routes, without their prefix."""
+    return {(key[0].removeprefix("test_"), *key[1:]): count for key, count in service.requests().items() if key[0].startswith("test_")}
+
+
 def kind_of(service, pid):
     return {**dict.fromkeys(service.workers, "nonblocking"), **dict.fromkeys(service.blocking_workers, "blocking")}[pid]
 
 
 PATHS = [
+    ("GET", "/", "root", {}, "nonblocking"),
+    ("GET", "/status/418", "status", {"code": "418"}, "nonblocking"),
+    ("GET", "/block/0", "block", {"seconds": "0"}, "blocking"),
     ("GET", "/notes", "notes_list", {}, "blocking"),
     ("POST", "/notes", "notes_create", {}, "blocking"),
     ("GET", "/notes/7", "note", {"id": "7"}, "nonblocking"),
@@ -158,13 +170,6 @@ def test_a_request_reaches_its_handler_in_its_kind_of_worker(service, method, pa
         assert answer["path"] == urllib.parse.unquote(path)
 
 
-def test_the_routes_that_were_there_are_served_as_before(service):
-    assert service.get("/").json == {"msg": "Hello World"}
-    assert service.get("/status/418").status == 418
-    assert service.get("/block/0").json == {"block": 0}
-    assert service.get("/delay/0").json == {"delay": 0}
-
-
 @pytest.mark.parametrize("path", ["/notes/", "/notes//tags/blue", "/notes/7/tags/", "/notes/7/tags", "/notes/7/tags/blue/", "//notes", "/block", "/tree",
                                   "/limited", "/block/", "/acme", "/tree/b/x/y", "/odd.x+y/1/", "/oddqx+y/1/b"])
 def test_a_path_that_matches_none_is_a_404_and_no_redirect(service, path):
@@ -174,7 +179,7 @@ def test_a_path_that_matches_none_is_a_404_and_no_redirect(service, path):
 
 
 def test_allow_has_the_methods_of_all_lines_and_the_first_line_counts(service):
-    before = service.requests()
+    before = requests(service)
     for path, allow in (("/notes", "GET, HEAD, POST, OPTIONS"), ("/notes/7", "GET, HEAD, PUT, OPTIONS"), ("/notes/all", "GET, HEAD, OPTIONS")):
         answer = service.request("DELETE", path)
         assert (answer.status, answer.headers["Allow"]) == (405, allow)
@@ -184,8 +189,7 @@ def test_allow_has_the_methods_of_all_lines_and_the_first_line_counts(service):
     service.request("POST", "/notes")
 
     def added():
-        now = service.requests()
-        return {key: count - before.get(key, 0) for key, count in now.items() if count > before.get(key, 0) and key[0].startswith("note")}
+        return {key: count - before.get(key, 0) for key, count in requests(service).items() if count > before.get(key, 0)}
 
     expected = {("notes_list", "HEAD", "200"): 1, ("notes_create", "POST", "200"): 1}
     for endpoint in ("notes_list", "note", "notes_all"):
@@ -197,14 +201,14 @@ def test_an_answer_of_nginx_is_counted_under_the_line_of_its_method(service):
     for method, path, endpoint in (("POST", "/notes", "notes_create"), ("PUT", "/notes/7", "note_replace"), ("DELETE", "/notes/7", "note")):
         request = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
         assert service.raw(request.encode()).startswith(b"HTTP/1.1 413 ")
-        wait_for(lambda: service.requests().get((endpoint, method, "413")) == 1, what=endpoint)
+        wait_for(lambda: requests(service).get((endpoint, method, "413")) == 1, what=endpoint)
 
 
 def test_a_killed_request_is_logged_with_the_line_of_its_method(start):
     service = start(FCGI_WEBAPP_REQUEST_TIMEOUT=1)
     assert service.request("POST", f"/notes/{60 * 'x'}/slow").status == 502
     (line,) = wait_for(lambda: [line for line in service.log_lines() if line["msg"] == "over its deadline: killed"])
-    assert line["endpoint"] == "note_hang"
+    assert line["endpoint"] == "test_note_hang"
 
 
 def test_a_rate_limit_is_of_the_route_whatever_its_words_are(service):
@@ -237,8 +241,8 @@ def test_plain_cgi_serves_and_counts_the_same_lines(program, tmp_path):
     assert "Allow: GET, HEAD, POST, OPTIONS" in ask("DELETE", "/notes")
     assert ask("PUT", "/notes/7", CONTENT_LENGTH="99999999").startswith("Status: 413")
     shown = subprocess.run([program, "metrics", "--metrics-file", tmp_path / "counters"], capture_output=True, text=True, timeout=60).stdout
-    assert requests_of(parse(shown)) == {("note_tag", "PUT", "200"): 1, ("notes_create", "POST", "200"): 1, ("notes_list", "DELETE", "405"): 1,
-                                         ("note_replace", "PUT", "413"): 1}
+    assert requests_of(parse(shown)) == {("test_note_tag", "PUT", "200"): 1, ("test_notes_create", "POST", "200"): 1,
+                                         ("test_notes_list", "DELETE", "405"): 1, ("test_note_replace", "PUT", "413"): 1}
 
 
 def locations(program):

@@ -27,10 +27,10 @@ SECONDS = float(os.environ.get("POOL_SECONDS", "5"))
 
 
 @contextlib.contextmanager
-def load_of(service, connections=64, paths=("/", "/health", "/ready", "/bye", "/version", "/nope", "/status/204", "/delay/0.01", "/block/0.002")):
+def load_of(service, connections=64, paths=("/", "/health", "/ready", "/bye", "/version", "/nope//", "/status/204", "/delay/0.01", "/block/0.002")):
     """GETs over kept connections while the block runs; yields (answers, failures)."""
     answers, failures, stop = [0], [], threading.Event()
-    expected = {"/nope": (404,), "/status/204": (204,), "/ready": (200, 503)}
+    expected = {"/nope//": (404,), "/status/204": (204,), "/ready": (200, 503)}
 
     def client(number):
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
