@@ -361,11 +361,16 @@ lint-monitoring:
 
 # --- what people see --------------------------------------------------------
 
-.PHONY: test-page test-dashboard test-docs install lint-dashboard
+.PHONY: test-page dashboard test-dashboard test-docs install lint-dashboard
 test-page: ## the status page in headless Chromium; pictures in build/screenshots/
 	@scripts/deps build run test page
 	@$(MAKE) --no-print-directory $(PROGRAM)
 	@scripts/test page
+
+# Not a part of `make manifests`: that needs no library, and the release runs it.
+dashboard: ## the Grafana dashboard, from monitoring/grafana/*.py, and its ConfigMap
+	@scripts/dashboard
+	@scripts/manifests
 
 test-dashboard: ## every query of the dashboard on a real Prometheus
 	@scripts/deps build run test monitoring
@@ -379,7 +384,7 @@ test-docs: ## what README and docs say, held against what there is
 
 lint: lint-dashboard
 lint-dashboard:
-	@scripts/lint-dashboard
+	@scripts/dashboard --check
 
 PREFIX ?= /usr/local
 install: $(PROGRAM) ## program, nginx, manual and systemd unit; PREFIX= DESTDIR=
