@@ -368,12 +368,13 @@ test-page: ## the status page in headless Chromium; pictures in build/screenshot
 	@scripts/test page
 
 # Not a part of `make manifests`: that needs no library, and the release runs it.
-dashboard: ## the Grafana dashboard, from monitoring/grafana/*.py, and its ConfigMap
+dashboard: $(BUILD)/check-routes $(BUILD)/check-metrics ## the Grafana dashboard, from monitoring/grafana/*.py and the tables
+	@scripts/deps build dashboard
 	@scripts/dashboard
-	@scripts/manifests
+	@$(MAKE) --no-print-directory manifests
 
 test-dashboard: ## every query of the dashboard on a real Prometheus
-	@scripts/deps build run test monitoring
+	@scripts/deps build run test monitoring dashboard
 	@$(MAKE) --no-print-directory $(PROGRAM)
 	@scripts/test dashboard
 

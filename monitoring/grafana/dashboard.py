@@ -1,4 +1,4 @@
-"""Writes monitoring/grafana/dashboards/fcgi-webapp.json. `make dashboard` runs it with the library that it needs.
+"""Writes monitoring/grafana/dashboards/fcgi-webapp.json. `make dashboard` runs it with the libraries that it needs.
 
     dashboard.py            write
     dashboard.py --check    exit 1 if the file is not what this program writes
@@ -7,21 +7,26 @@
 import json
 import pathlib
 import sys
+import zlib
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
+import application
 import rows
 from alerts import runbook
 from panels import DATASOURCE, PAGE_WIDTH, place
 from queries import service
 
-FILE = pathlib.Path(__file__).resolve().parent / "dashboards" / "fcgi-webapp.json"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FILE = ROOT / "monitoring" / "grafana" / "dashboards" / "fcgi-webapp.json"
 
-# A folded row asks nothing until somebody opens it.
+# A folded row asks nothing until somebody opens it. A row without panels is left out.
 FOLDED, OPEN = True, False
 ROWS = [
+    ("Routes: requests in the last hour", OPEN, application.routes_row),
+    ("Application", OPEN, application.metrics_row),
     ("Requests", OPEN, rows.requests),
     ("CPU and memory", OPEN, rows.resources),
     ("Workers", FOLDED, rows.workers),
@@ -47,10 +52,11 @@ class Annotation(model.AnnotationQuery):
 
 
 ANNOTATIONS = [
-    Annotation("Load raised", "orange", "max(%s) > 0" % service("fcgi_load_active")),
     Annotation("Application started", "blue", "changes(%s[1m]) > 0" % service("process_start_time_seconds")),
     Annotation("Critical alert", "red", 'ALERTS{alertstate="firing", severity="critical"}', "{{alertname}}"),
 ]
+if application.has_route("riseload"):
+    ANNOTATIONS.append(Annotation("Load raised", "orange", "max(%s) > 0" % service("fcgi_load_active")))
 
 
 def choice(name, label, about, series):
@@ -78,25 +84,30 @@ def frame():
     return page
 
 
+def number_of(title):
+    """A panel keeps its number while others come and go: links to a panel and diffs depend on it."""
+    return zlib.crc32(title.encode()) >> 1
+
+
+def put(parent, panels, top):
+    """Add panels to the page or to a folded row. Returns where the last line of panels ends."""
+    bottom = place(panels, top)
+    for panel in panels:
+        parent.with_panel(panel.id(number_of(panel.build().title)))
+    return bottom
+
+
 def make():
     """The dashboard as text."""
     page = frame()
-    top, panels, headings = 0, rows.overview(), []
-    top = place(panels, top)
-    for panel in panels:
-        page.with_panel(panel)
+    top = put(page, rows.overview(), 0)
     for title, folded, row in ROWS:
-        heading = build.Row(title).collapsed(folded).grid_pos(model.GridPos(h=1, w=PAGE_WIDTH, y=top))
-        headings.append(heading)
-        members = row()
-        bottom = place(members, top + 1)
-        page.with_row(heading)
-        for panel in members:
-            (heading if folded else page).with_panel(panel)
-        top = top + 1 if folded else bottom
-        panels += members
-    for number, panel in enumerate(panels + headings, 1):
-        panel.id(number)
+        panels = row()
+        if panels:
+            heading = build.Row(title).id(number_of("row " + title)).collapsed(folded)
+            page.with_row(heading.grid_pos(model.GridPos(h=1, w=PAGE_WIDTH, y=top)))
+            bottom = put(heading if folded else page, panels, top + 1)
+            top = top + 1 if folded else bottom
     return json.dumps(page.build(), cls=JSONEncoder, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -104,11 +115,12 @@ def main():
     text = make()
     if sys.argv[1:] == ["--check"]:
         if not FILE.exists() or FILE.read_text() != text:
-            sys.exit("%s is not what `make dashboard` writes: run it" % FILE.name)
+            sys.exit("%s does not follow its source and the tables: run `make dashboard`" % FILE.relative_to(ROOT))
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:
         FILE.write_text(text)
+        print("wrote %s" % FILE.relative_to(ROOT))
 
 
 main()

@@ -54,7 +54,7 @@ def graph(title, unit, *queries, about="", alerts=(), thresholds=(), width=8, he
     return panel
 
 
-def tile(title, unit, query, about="", alerts=(), thresholds=(), width=4, height=4, decimals=None,
+def tile(title, unit, query, about="", alerts=(), thresholds=(), width=3, height=4, decimals=None,
          base="text", line=False, background=False, words=None):
     """One large number.
 

@@ -4,12 +4,14 @@ To add a panel, add a call to a row, and run `make dashboard`:
 
     graph("Open files of the pool", "short", ("{{pod}}", total(service("process_open_fds"), by=POD))),
 
-A second "Open files" line would be one more pair. Units are Grafana's: short, s, bytes, Bps, reqps, percentunit.
+The pair is a line's legend and its query; further pairs are further lines. Units are Grafana's: short, s, bytes,
+Bps, reqps, percentunit. A panel with `alerts=["AppDown"]` links to the runbook of that alert.
 """
 
 from alert_table import alert_table
 from alerts import (BURN_FAST, BURN_SLOW, ERROR_BUDGET, PROBES, SLOW_BUDGET, SLOW_SECONDS, factors, percent, threshold,
                     windows)
+from application import has_route
 from panels import color, graph, tile
 from queries import highest, increase, lowest, namespace, nginx, per_second, pods, quantile, select, service, total
 
@@ -27,16 +29,10 @@ CPU_NEAR, CPU_OVER = threshold("ContainerCPUNearLimit"), threshold("ContainerCPU
 MEMORY_NEAR, MEMORY_OVER = threshold("ContainerMemoryNearLimit"), threshold("ContainerMemoryOverLimit")
 
 
-def requests_of_the_last_hour(title, *matchers):
-    query = "round(%s)" % total(increase(service("http_requests_total", *matchers), "1h"))
-    return tile(title, "short", query, "Requests in the last hour. The counters survive restarts.", decimals=0)
-
-
 def overview():
     return [
-        requests_of_the_last_hour("All requests, last hour"),
-        *(requests_of_the_last_hour("%s, last hour" % path, 'endpoint="%s"' % name)
-          for name, path in (("root", "/"), ("bye", "/bye"), ("health", "/health"), ("riseload", "/riseload"))),
+        tile("All requests, last hour", "short", "round(%s)" % total(increase(service("http_requests_total"), "1h")),
+             "The counters survive restarts.", decimals=0),
         tile("Application starts", "short", total(service("fcgi_webapp_starts_total")), decimals=0,
              about="Starts of the application, from its own counter file, with or without Kubernetes.",
              alerts=["ContainerRestarting"]),
@@ -166,19 +162,23 @@ def workers():
                       color("/recycled/", "blue")]),
         graph("Starts of the application", "short", ("{{pod}}", total(service("fcgi_webapp_starts_total"), by=POD)),
               alerts=["ContainerRestarting"], decimals=0),
-        graph("Raised load, counter file, log", "short",
-              ("load raised", total(service("fcgi_load_active"))),
+        graph("Counter file, log", "short",
               ("counter files moved aside", total(service("fcgi_webapp_store_recoveries_total"))),
               ("counter file changed", total(service("fcgi_webapp_store_incidents_total"))),
               ("log lines dropped", total(service("fcgi_webapp_log_dropped_total"))),
-              about="Whether /riseload runs; damaged counter files that were moved aside; counter files that another program "
-                    "truncated, overwrote, deleted or replaced; log lines dropped because the log was not read.",
+              about="Damaged counter files that were moved aside; counter files that another program truncated, overwrote, "
+                    "deleted or replaced; log lines dropped because the log was not read.",
               alerts=["CounterStoreRecovered"], decimals=0),
         graph("Processes of the pool", "bytes",
-              ("resident {{pod}}", total(service("process_resident_memory_bytes"), by=POD)), width=12),
-        graph("Open files of the pool", "short", ("{{pod}}", total(service("process_open_fds"), by=POD)),
-              width=12, decimals=0),
+              ("resident {{pod}}", total(service("process_resident_memory_bytes"), by=POD))),
+        graph("Open files of the pool", "short", ("{{pod}}", total(service("process_open_fds"), by=POD)), decimals=0),
+        *([raised_load()] if has_route("riseload") else []),
     ]
+
+
+def raised_load():
+    return graph("Raised load", "short", ("{{pod}}", total(service("fcgi_load_active"), by=POD)),
+                 about="1: /riseload runs a load.", decimals=0)
 
 
 def nginx_row():

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import math
 import pathlib
 import re
 import shutil
@@ -23,10 +24,13 @@ from modules import load_module  # noqa: E402
 
 MONITORING = ROOT / "monitoring"
 SAMPLES = pathlib.Path(__file__).parent / "samples"
-DASHBOARD = json.loads((MONITORING / "grafana/dashboards/fcgi-webapp.json").read_text())
+SAMPLE_PAGES = [path.stem for path in SAMPLES.glob("*.txt")]
+FILE = pathlib.Path("monitoring/grafana/dashboards/fcgi-webapp.json")
+DASHBOARD = json.loads((ROOT / FILE).read_text())
 
 harness = load_module("integration_harness", ROOT / "tests" / "integration" / "conftest.py")
 stack = load_module("stack", ROOT / "scripts" / "stack")
+tables = load_module("tables", MONITORING / "grafana" / "tables.py")
 wait_for = harness.wait_for
 
 
@@ -38,6 +42,19 @@ def panels():
             yield panel
 
 
+def filled_in(expression):
+    """The query as Grafana sends it, with everything chosen."""
+    for name, value in (("$__rate_interval", "5s"), ("$namespace", ".*"), ("$pod", ".*")):
+        expression = expression.replace(name, value)
+    assert "$" not in expression, expression
+    return expression
+
+
+def has_data(result):
+    values = [value for series in result for value in ([series["value"]] if "value" in series else series["values"])]
+    return any(not math.isnan(float(value)) for _, value in values)
+
+
 class Recorded(http.server.BaseHTTPRequestHandler):
     """A file of samples; counters grow by a hundredth at each scrape, as if something went on."""
 
@@ -47,6 +64,8 @@ class Recorded(http.server.BaseHTTPRequestHandler):
         text = (SAMPLES / (self.path.strip("/") + ".txt")).read_text()
         self.scrapes[self.path] = self.scrapes.get(self.path, 0) + 1
         counters = set(re.findall(r"# TYPE (\S+) counter", text))
+        for name in re.findall(r"# TYPE (\S+) histogram", text):
+            counters |= {name + suffix for suffix in ("_bucket", "_count", "_sum")}
 
         def grow(line):
             name = re.match(r"\w+", line)
@@ -94,7 +113,7 @@ def configure(folder, addresses, samples):
     """local.yml as it is shipped, at twenty times its speed, and the samples beside it."""
     text = string.Template((MONITORING / "prometheus" / "local.yml").read_text()).substitute(addresses)
     text = re.sub(r"(scrape_interval|evaluation_interval): 10s", r"\1: 500ms", text).replace("scrape_timeout: 8s", "scrape_timeout: 500ms")
-    for name in ("cadvisor", "kube-state-metrics"):
+    for name in SAMPLE_PAGES:
         text += "\n  - job_name: %s\n    honor_labels: true\n    metrics_path: /%s\n    static_configs:\n      - targets: [%s]\n" % (name, name, samples)
     (folder / "prometheus.yml").write_text(text)
     shutil.copytree(MONITORING / "prometheus" / "rules", folder / "rules")
@@ -105,7 +124,10 @@ def configure(folder, addresses, samples):
 
 
 def exercise(service):
-    """Something for every panel: traffic, errors, crashes, load, a restart."""
+    """Something for every panel: each route, traffic, errors, crashes, load, a restart."""
+    for route in tables.routes():
+        if route.name != "hang":  # which never answers
+            service.request(route.methods.split()[0], re.sub(r"{\w+}", "0", route.path))
     for path in ("/", "/bye", "/health", "/status/500", "/status/404", "/nowhere", "/delay/0.05"):
         for _ in range(5):
             service.get(path)
@@ -161,7 +183,7 @@ def prometheus(tmp_path_factory, is_limited):
 
 def answers(prometheus):
     try:
-        return len(prometheus.instant("up == 1")) == 6
+        return len(prometheus.instant("up == 1")) == 4 + len(SAMPLE_PAGES)
     except (OSError, AssertionError):  # not yet
         return False
 
