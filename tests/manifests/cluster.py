@@ -1,5 +1,6 @@
 """The objects of `kubectl apply -f k8s` as plain data: documents, pods, and allowed connections."""
 
+import ipaddress
 from pathlib import Path
 
 import yaml
@@ -68,16 +69,18 @@ class Pod:
             volume = volumes[mount["name"]]
             sources = volume["projected"]["sources"] if "projected" in volume else [volume]
             for source in sources:
-                for kind, field in (("configMap", "name"), ("secret", "name")):
+                for kind in ("configMap", "secret"):
                     if kind in source:
-                        for key, path in self.items(kind, source[kind], field):
-                            files[f'{mount["mountPath"]}/{path}'] = (kind, source[kind][field], key)
+                        # A secret has `name` in a projected volume, and `secretName` in one of its own.
+                        wanted = source[kind].get("name") or source[kind]["secretName"]
+                        for key, path in self.items(kind, source[kind], wanted):
+                            files[f'{mount["mountPath"]}/{path}'] = (kind, wanted, key)
         return files
 
-    def items(self, kind, source, field):
+    def items(self, kind, source, wanted):
         if "items" in source:
             return [(i["key"], i["path"]) for i in source["items"]]
-        config_map = get("ConfigMap", self.namespace, source[field])
+        config_map = get("ConfigMap", self.namespace, wanted)
         return [(key, key) for key in config_map["data"]] if kind == "configMap" and config_map else []
 
 
@@ -97,8 +100,9 @@ def selects(selector, labels):
 class Peer:
     """Somebody who calls or is called: a pod of ours, a stranger's pod, or an address outside of the cluster."""
 
-    def __init__(self, label, namespace=None, labels=None):
+    def __init__(self, label, namespace=None, labels=None, address="203.0.113.7"):
         self.label, self.namespace, self.labels = label, namespace, labels or {}
+        self.address = ipaddress.ip_address(address)
 
     @classmethod
     def of(cls, one):
@@ -107,7 +111,11 @@ class Peer:
 
 def matches(peer_rule, peer, policy_namespace):
     """Whether one entry of `from` or `to` names that peer."""
-    assert set(peer_rule) <= {"podSelector", "namespaceSelector"}, f"this model knows no {peer_rule}"
+    assert set(peer_rule) <= {"podSelector", "namespaceSelector", "ipBlock"}, f"this model knows no {peer_rule}"
+    if "ipBlock" in peer_rule:
+        block = peer_rule["ipBlock"]
+        excepted = any(peer.address in ipaddress.ip_network(part) for part in block.get("except", []))
+        return peer.namespace is None and peer.address in ipaddress.ip_network(block["cidr"]) and not excepted
     if peer.namespace is None:
         return False
     if "namespaceSelector" in peer_rule:
@@ -115,6 +123,32 @@ def matches(peer_rule, peer, policy_namespace):
     else:
         in_namespace = peer.namespace == policy_namespace
     return in_namespace and selects(peer_rule.get("podSelector", {}), peer.labels)
+
+
+def named_peers():
+    """Somebody for each entry of a `to`: a pod with these labels, or the first address of a block."""
+    found = {}
+    for policy in of_kind("NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            for entry in rule.get("to", []):
+                if "ipBlock" in entry:
+                    cidr = entry["ipBlock"]["cidr"]
+                    found[cidr] = Peer(cidr, address=str(ipaddress.ip_network(cidr)[0]))
+                    continue
+                names = entry.get("namespaceSelector", {}).get("matchLabels", {})
+                namespace = names.get("kubernetes.io/metadata.name", policy["metadata"]["namespace"])
+                labels = entry.get("podSelector", {}).get("matchLabels", {})
+                label = "/".join([namespace, *sorted(labels.values())])
+                found[label] = Peer(label, namespace, labels)
+    return list(found.values())
+
+
+def named_ports():
+    """Every port of a network policy."""
+    rules = [rule for policy in of_kind("NetworkPolicy") for side in ("ingress", "egress") for rule in policy["spec"].get(side, [])]
+    ports = [port for rule in rules for port in rule.get("ports", [])]
+    assert all(set(port) <= {"port", "protocol"} and isinstance(port["port"], int) for port in ports), "this model knows single numbers only"
+    return {port["port"] for port in ports}
 
 
 def permits(direction, own, other, port, protocol):

@@ -1,7 +1,10 @@
 """The network policies allow exactly the connections of the table."""
 
+import copy
+
+import cluster
 import pytest
-from cluster import PODS, Peer, pod, reaches
+from cluster import PODS, Peer, get, named_peers, named_ports, permits, pod, reaches
 
 OUTSIDE = Peer("an address outside")
 # Where a pod's DNS packets arrive, as the policies see it, in each kind of cluster: (whom, port).
@@ -32,7 +35,31 @@ OUTWARD = {
     "grafana": {53, 5353},
 }
 RESOLVES_NAMES = {"alertmanager", "grafana"}
-PORTS = sorted({22, 53, 80, 5353} | {n for p in PODS for n in p.ports().values()} | {n for s in OUTWARD.values() for n in s})
+# Source, and whom a policy names that is no pod of ours, as cluster.named_peers() calls it: ports. A database of your own:
+# ("fcgi-webapp", "fcgi-webapp/postgresql"): {5432}, or ("fcgi-webapp", "10.1.2.3/32"): {5432}.
+ELSEWHERE = {}
+
+
+def ports():
+    """All ports that a pod or a policy names, and some that none should allow."""
+    return sorted({22, 53, 80, 5353} | named_ports() | {n for p in PODS for n in p.ports().values()})
+
+
+def calls(source, target):
+    return {port for port in ports() if reaches(Peer.of(source), target, port)}
+
+
+def is_ours(peer):
+    return any(peer.namespace == p.namespace and peer.labels.items() <= p.labels.items() for p in PODS)
+
+
+def calls_elsewhere(source):
+    """Whom a pod may call of those that are named by a policy and are no pods of ours, without the ports of any address."""
+    found = {}
+    for peer in [peer for peer in named_peers() if not is_ours(peer)]:
+        allowed = {port for port in ports() if permits("Egress", Peer.of(source), peer, port, "TCP")}
+        found[peer.label] = allowed - OUTWARD.get(source.name, set())
+    return {label: numbers for label, numbers in found.items() if numbers}
 
 pods = pytest.mark.parametrize("one", PODS, ids=str)
 
@@ -40,7 +67,7 @@ pods = pytest.mark.parametrize("one", PODS, ids=str)
 @pods
 def test_a_pod_is_reached_by_those_of_the_table_only(one):
     for source in PODS:
-        allowed = {port for port in PORTS if reaches(Peer.of(source), Peer.of(one), port)}
+        allowed = calls(source, Peer.of(one))
         # Whoever may not call out is not let to the public port either.
         public = PUBLIC.get(one.name, set()) & OUTWARD.get(source.name, set())
         assert allowed == FLOWS.get((source.name, one.name), set()) | public, f"from {source}"
@@ -49,7 +76,7 @@ def test_a_pod_is_reached_by_those_of_the_table_only(one):
 @pods
 def test_a_stranger_reaches_nothing_but_the_public_port(one):
     for stranger in STRANGERS:
-        allowed = {port for port in PORTS if reaches(stranger, Peer.of(one), port)}
+        allowed = {port for port in ports() if reaches(stranger, Peer.of(one), port)}
         if stranger.namespace in ("fcgi-webapp", "fcgi-webapp-monitoring"):
             assert allowed == set(), f"{stranger.label}: default-deny holds it back"
         else:
@@ -58,8 +85,37 @@ def test_a_stranger_reaches_nothing_but_the_public_port(one):
 
 @pods
 def test_a_pod_calls_out_on_the_ports_of_the_table_only(one):
-    allowed = {port for port in PORTS if reaches(Peer.of(one), OUTSIDE, port)}
-    assert allowed == OUTWARD.get(one.name, set())
+    assert calls(one, OUTSIDE) == OUTWARD.get(one.name, set())
+
+
+@pods
+def test_a_pod_calls_nobody_else_that_a_policy_names(one):
+    listed = {label: numbers for (source, label), numbers in ELSEWHERE.items() if source == one.name}
+    assert calls_elsewhere(one) == listed, "ELSEWHERE lists other connections than k8s/01-network-policies.yaml allows"
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ({"ports": [{"port": 54321}], "to": [{"podSelector": {"matchLabels": {"app": "db"}}}]}, {"fcgi-webapp/db": {54321}}),
+        ({"ports": [{"port": 54321}], "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "data"}}}]},
+         {"data": {54321}}),
+        ({"ports": [{"port": 54321}], "to": [{"ipBlock": {"cidr": "10.1.2.0/24"}}]}, {"10.1.2.0/24": {54321}}),
+        ({"ports": [{"port": 54321}]}, "anybody"),
+    ],
+    ids=["a pod", "a namespace", "an address", "anybody"],
+)
+def test_an_egress_rule_that_is_not_in_the_tables_is_found(monkeypatch, rule, found):
+    documents = copy.deepcopy(cluster.DOCUMENTS)
+    monkeypatch.setattr(cluster, "DOCUMENTS", documents)
+    spec = get("NetworkPolicy", "fcgi-webapp", "fcgi-webapp")["spec"]
+    spec["policyTypes"] = ["Ingress", "Egress"]
+    before = calls_elsewhere(pod("fcgi-webapp"))
+    spec["egress"] = spec.get("egress", []) + [rule]
+    if found == "anybody":
+        assert 54321 in calls(pod("fcgi-webapp"), OUTSIDE)
+    else:
+        assert calls_elsewhere(pod("fcgi-webapp")) == before | found
 
 
 @pods
@@ -71,7 +127,7 @@ def test_only_pods_that_resolve_names_may_reach_the_dns(one, resolver, port, pro
 
 @pods
 def test_udp_is_allowed_to_the_dns_only(one):
-    allowed = {port for port in PORTS if reaches(Peer.of(one), OUTSIDE, port, "UDP")}
+    allowed = {port for port in ports() if reaches(Peer.of(one), OUTSIDE, port, "UDP")}
     assert allowed == ({53, 5353} if one.name in RESOLVES_NAMES else set())
 
 

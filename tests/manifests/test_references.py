@@ -112,8 +112,9 @@ def test_every_probe_asks_a_port_that_the_pod_has(one, container):
             assert asked in one.ports().values()
 
 
-def test_every_secret_may_be_missing():
-    for one in PODS:
+def test_monitoring_starts_without_any_secret():
+    """Alerts fire before anybody has a Slack address. A service of your own may need its Secrets."""
+    for one in [p for p in PODS if p.namespace == "fcgi-webapp-monitoring"]:
         for container in one.containers:
             assert not any("secretRef" in e for e in container.get("envFrom", []))
             assert not any("secretKeyRef" in e.get("valueFrom", {}) for e in container.get("env", []))
