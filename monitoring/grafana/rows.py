@@ -9,7 +9,7 @@ Bps, reqps, percentunit. A panel with `alerts=["AppDown"]` links to the runbook 
 """
 
 from alert_table import alert_table
-from alerts import (BURN_FAST, BURN_SLOW, ERROR_BUDGET, PROBES, SLOW_BUDGET, SLOW_SECONDS, factors, percent, threshold,
+from alerts import (BURN_FAST, BURN_SLOW, ERROR_BUDGET, PROBES, SLOW_BUDGET, SLOW_SECONDS, percent, threshold,
                     windows)
 from application import has_route
 from panels import color, graph, tile
