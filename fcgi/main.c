@@ -38,7 +38,8 @@ run_serve(int argc, char **argv)
 	log_configure((enum log_level)options.log_level,
 	    (enum log_format)options.log_format);
 	registry = request_metrics_registry();
-	status = registry ? supervisor_run(&options, registry) : 1;
+	/* The command line of the program begins one before its command's. */
+	status = registry ? supervisor_run(&options, registry, argv - 1) : 1;
 	registry_free(registry);
 	return status;
 }

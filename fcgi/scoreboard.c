@@ -46,3 +46,12 @@ scoreboard_kind_is_served(
 	}
 	return false;
 }
+
+bool
+scoreboard_has_served(const struct scoreboard *scoreboard)
+{
+	for (unsigned i = SLOT_WORKER; i < scoreboard->slot_count; i++)
+		if (scoreboard_entry(scoreboard, i)->served > 0)
+			return true;
+	return false;
+}

@@ -20,12 +20,19 @@ enum scoreboard_kind { SCOREBOARD_NONBLOCKING, SCOREBOARD_BLOCKING };
 
 enum { SCOREBOARD_KINDS = SCOREBOARD_BLOCKING + 1 };
 
+/* The master's entry: whether the pool is leaving. */
+enum scoreboard_drain {
+	SCOREBOARD_STAYS,
+	SCOREBOARD_DRAINS, /* the sockets have no names any more */
+	SCOREBOARD_YIELDS  /* to a new program, which gets the sockets */
+};
+
 /* It means nothing once the process is gone. */
 struct scoreboard_entry {
 	_Alignas(64) _Atomic int64_t pid; /* 0: nobody */
 	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns; 0: idle */
 	_Atomic int32_t stopped;          /* by SIGSTOP, as its parent saw */
-	_Atomic int32_t draining; /* leaving; the master's: the pool is */
+	_Atomic int32_t draining; /* leaving; master: scoreboard_drain */
 	_Atomic int32_t kind;     /* enum scoreboard_kind, of a worker */
 	_Atomic int32_t unready;  /* the application has not started in it */
 	_Atomic int32_t refused_call; /* by the sandbox: its number + 1; or 0 */
@@ -76,6 +83,9 @@ struct scoreboard_census scoreboard_census(
 /* Whether a worker of this kind takes new requests. */
 bool scoreboard_kind_is_served(
     const struct scoreboard *scoreboard, enum scoreboard_kind kind);
+
+/* Whether any worker has served since it was started. */
+bool scoreboard_has_served(const struct scoreboard *scoreboard);
 
 /* What the process in this slot is doing. */
 static inline struct scoreboard_entry *

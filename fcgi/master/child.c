@@ -173,6 +173,24 @@ child_exited(struct child *child, const struct counters *counters, int status,
 	return end;
 }
 
+void
+child_stop(struct child *child, int signal)
+{
+	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	if (!child->pid)
+		return;
+	kill(child->pid, signal);
+	while (waitpid(child->pid, NULL, WNOHANG) == 0) {
+		if (clock_now() > patience)
+			kill(child->pid, SIGKILL);
+		nanosleep(&step, NULL);
+	}
+	child->state = CHILD_ABSENT;
+	child->pid = 0;
+}
+
 int64_t
 child_backoff_ns(const struct child *child)
 {

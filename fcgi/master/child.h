@@ -61,6 +61,12 @@ void child_suspended(
 enum child_end child_exited(struct child *child,
     const struct counters *counters, int status, bool *served);
 
+/*
+ * End the process, if there is one: send it this signal, and kill it if it has
+ * not gone after a second.
+ */
+void child_stop(struct child *child, int signal);
+
 /* The pause after the next failure: 0.1 s, doubled for each failure in a row,
  * up to 5 s. */
 int64_t child_backoff_ns(const struct child *child);

@@ -28,7 +28,12 @@
 
 enum { TICK_MS = 100 };
 
-enum master_state { MASTER_SERVING, MASTER_DRAINING, MASTER_ENDED };
+enum master_state {
+	MASTER_SERVING,
+	MASTER_YIELDING, /* to a new program: USR2 from the supervisor */
+	MASTER_DRAINING, /* for good */
+	MASTER_ENDED
+};
 
 struct master {
 	const struct master_config *config;
@@ -36,7 +41,7 @@ struct master {
 	struct counters *counters;
 	enum master_state state;
 	int exit_status;
-	int64_t drain_until; /* MASTER_DRAINING: CLOCK_MONOTONIC ns */
+	int64_t drain_until; /* YIELDING and DRAINING: CLOCK_MONOTONIC ns */
 	int signal_fd;
 	struct channel channels[POOL_NONBLOCKING_MAX];
 	struct pool pool;
@@ -53,20 +58,34 @@ seconds_ns(double seconds)
 /* --- the life of the master ---------------------------------------------- */
 
 static void
-drain(struct master *master)
+leave(struct master *master, enum master_state state, enum scoreboard_drain how)
 {
-	const struct counters *counters = master->counters;
-
-	assert(master->state == MASTER_SERVING);
-	log_text(LOG_INFO, "draining");
-	master->state = MASTER_DRAINING;
+	master->state = state;
 	master->drain_until =
 	    clock_now() + seconds_ns(master->options->drain_timeout);
-	/* First the names, so that the workers can empty the backlogs. */
-	sockets_unlink_workers(master->config->sockets);
-	scoreboard_entry(&counters->scoreboard, SLOT_MASTER)->draining = 1;
+	scoreboard_entry(&master->counters->scoreboard, SLOT_MASTER)->draining =
+	    how;
 	load_manager_stop(&master->load);
 	pool_drain(&master->pool);
+}
+
+static void
+yield(struct master *master)
+{
+	if (master->state == MASTER_SERVING)
+		leave(master, MASTER_YIELDING, SCOREBOARD_YIELDS);
+}
+
+static void
+drain(struct master *master)
+{
+	if (master->state == MASTER_DRAINING)
+		return;
+	assert(master->state != MASTER_ENDED);
+	log_text(LOG_INFO, "draining");
+	/* First the names, so that the workers can empty the backlogs. */
+	sockets_unlink_workers(master->config->sockets);
+	leave(master, MASTER_DRAINING, SCOREBOARD_DRAINS);
 }
 
 static void
@@ -169,8 +188,11 @@ handle_signal(struct master *master)
 		break;
 	case SIGTERM:
 	case SIGQUIT:
-		if (master->state == MASTER_SERVING)
-			drain(master);
+		drain(master);
+		break;
+	case SIGUSR2:
+		if ((pid_t)info.ssi_pid == getppid())
+			yield(master);
 		break;
 	case SIGINT:
 		log_text(LOG_INFO, "leaving at once");
@@ -193,7 +215,7 @@ tick(struct master *master)
 	pool_tick(&master->pool, now);
 	load_manager_check(&master->load, now);
 	rates_tick(&master->rates, master->counters, now);
-	if (master->state == MASTER_DRAINING)
+	if (master->state != MASTER_SERVING)
 		check_drain(master, now);
 }
 
@@ -237,7 +259,7 @@ open_channels(struct master *master)
 	return 0;
 }
 
-/* The supervisor has blocked the signals; USR1 and USR2 are not for us. */
+/* The supervisor has blocked the signals; USR1 is not for us. */
 static int
 open_signals(struct master *master)
 {
@@ -249,6 +271,7 @@ open_signals(struct master *master)
 	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	master->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return master->signal_fd < 0 ? -errno : 0;
 }

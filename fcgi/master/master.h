@@ -15,7 +15,8 @@ struct master_config {
 
 /*
  * Run the master: start the workers, and replace what dies, until TERM or QUIT
- * (drain), or INT (end at once). HUP replaces the workers one after another. To
+ * (drain), or INT (end at once). HUP replaces the workers one after another.
+ * USR2 from the supervisor drains and leaves the sockets to a new program. To
  * be called in a process of its own, with these signals blocked. Returns the
  * exit status: 0 after an ordered end, 1 where it could not start or gave up,
  * logged.

@@ -12,6 +12,7 @@
 #include "http/media_type.h"
 #include "http/router.h"
 #include "service.h"
+#include "worker/nonblocking_worker.h"
 
 enum exposition_format
 metrics_process_negotiate(const char *accept)
@@ -68,4 +69,29 @@ metrics_process_dispatch(struct request *request, struct response *response)
 	else
 		response_problem(response, 404, "Only GET /metrics is here.");
 	return ENDPOINT_UNCOUNTED;
+}
+
+static void
+count_gateway_log(void *log)
+{
+	gateway_log_count(log);
+}
+
+int
+metrics_process_run(const struct service *service, int listen_fd)
+{
+	struct gateway_log log = *service->gateway_log;
+	const struct worker_config config = {
+	    .service = service,
+	    .listen_fd = listen_fd,
+	    .slot = SLOT_METRICS,
+	    .dispatch = metrics_process_dispatch,
+	    .each_second = count_gateway_log,
+	    .context = &log,
+	    .writable_fd = log.fd,
+	};
+	int status = nonblocking_worker_run(&config);
+
+	gateway_log_count(&log);
+	return status;
 }

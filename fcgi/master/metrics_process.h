@@ -4,6 +4,14 @@
 #include "http/request.h"
 #include "http/response.h"
 #include "metrics/exposition.h"
+#include "service.h"
+
+/*
+ * Answer scrapes on this socket until TERM or INT, and count what nginx has
+ * answered by itself. To be called in a process of its own. Returns the exit
+ * status.
+ */
+int metrics_process_run(const struct service *service, int listen_fd);
 
 /*
  * Answer a request on the metrics socket: GET /metrics, with what nginx has

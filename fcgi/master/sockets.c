@@ -2,19 +2,25 @@
 
 #include <stdio.h>
 
+#include "master/inherited.h"
+
 /* Returns 0, or a negative errno, logged. */
 static int
-open_socket(struct socket *socket, const char *path, const char *suffix)
+open_socket(struct socket *socket, struct inherited *inherited,
+    const char *path, const char *suffix)
 {
 	char full[SOCKET_PATH_MAX];
 	int fd;
 
 	snprintf(full, sizeof(full), "%s%s", path, suffix);
-	fd = listener_open(full);
+	fd = inherited_take(inherited, full, &socket->file);
+	if (fd < 0) {
+		fd = listener_open(full);
+		socket->file = listener_file(full);
+	}
 	if (fd < 0)
 		return fd;
 	socket->fd = fd;
-	socket->file = listener_file(full);
 	snprintf(socket->path, sizeof(socket->path), "%s", full);
 	return 0;
 }
@@ -22,15 +28,47 @@ open_socket(struct socket *socket, const char *path, const char *suffix)
 int
 sockets_open(struct sockets *sockets, const struct options *options)
 {
-	int error = open_socket(&sockets->nonblocking, options->socket, "");
+	struct inherited inherited;
+	int error;
 
+	inherited_read(&inherited);
+	error =
+	    open_socket(&sockets->nonblocking, &inherited, options->socket, "");
+	if (!error)
+		error = open_socket(&sockets->blocking, &inherited,
+		    options->socket, ".blocking");
 	if (!error)
 		error = open_socket(
-		    &sockets->blocking, options->socket, ".blocking");
-	if (!error)
-		error =
-		    open_socket(&sockets->metrics, options->metrics_socket, "");
+		    &sockets->metrics, &inherited, options->metrics_socket, "");
+	inherited_close(&inherited);
 	return error;
+}
+
+static struct inherited
+list(const struct sockets *sockets)
+{
+	return (struct inherited){
+	    3, {
+		   {sockets->nonblocking.fd, sockets->nonblocking.file},
+		   {sockets->blocking.fd, sockets->blocking.file},
+		   {sockets->metrics.fd, sockets->metrics.file},
+	       }};
+}
+
+int
+sockets_pass(const struct sockets *sockets)
+{
+	struct inherited inherited = list(sockets);
+
+	return inherited_pass(&inherited);
+}
+
+void
+sockets_unpass(const struct sockets *sockets)
+{
+	struct inherited inherited = list(sockets);
+
+	inherited_unpass(&inherited);
 }
 
 static void

@@ -26,10 +26,18 @@ struct sockets {
 };
 
 /*
- * Listen on all three. Returns 0, or a negative errno, logged. Whoever calls
+ * Listen on all three, or take over what the last program of this process left
+ * (inherited.h). Returns 0, or a negative errno, logged. Whoever calls
  * this calls sockets_unlink_all(), on failure too.
  */
 int sockets_open(struct sockets *sockets, const struct options *options);
+
+/* Keep all three through execve(), for the next program. Returns 0 or -ENOMEM.
+ */
+int sockets_pass(const struct sockets *sockets);
+
+/* After an execve() that failed: undo sockets_pass(). */
+void sockets_unpass(const struct sockets *sockets);
 
 /* Remove the names of the workers' sockets: nobody connects any more. */
 void sockets_unlink_workers(const struct sockets *sockets);

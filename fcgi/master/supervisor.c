@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "master/child.h"
@@ -30,9 +29,9 @@
 #include "master/orphans.h"
 #include "master/master.h"
 #include "master/pool.h"
+#include "master/upgrade.h"
 #include "http/router.h"
 #include "service.h"
-#include "worker/nonblocking_worker.h"
 
 enum { TICK_MS = 100, FAILURES_MAX = 10 };
 
@@ -52,6 +51,7 @@ struct supervisor {
 	int signals;
 	struct child master;
 	struct child metrics;
+	struct upgrade upgrade;
 	enum supervisor_state state;
 	int exit_status;
 };
@@ -69,43 +69,17 @@ run_master(void *context, const struct child *child)
 	exit(master_run(&supervisor->master_config));
 }
 
-static void
-count_gateway_log(void *log)
-{
-	gateway_log_count(log);
-}
-
 static _Noreturn void
 run_metrics(void *context, const struct child *child)
 {
 	struct supervisor *supervisor = context;
-	const struct worker_config config = {
-	    .service = &supervisor->service,
-	    .listen_fd = supervisor->sockets.metrics.fd,
-	    .slot = child->slot,
-	    .dispatch = metrics_process_dispatch,
-	    .each_second = count_gateway_log,
-	    .context = &supervisor->gateway_log,
-	    .writable_fd = supervisor->gateway_log.fd,
-	};
-	int status;
 
+	(void)child;
 	close(supervisor->signals);
 	close(supervisor->sockets.nonblocking.fd);
 	close(supervisor->sockets.blocking.fd);
-	status = nonblocking_worker_run(&config);
-	gateway_log_count(&supervisor->gateway_log);
-	exit(status);
-}
-
-/* Whether a worker has served since it was started. */
-static bool
-has_served(const struct counters *counters)
-{
-	for (unsigned i = SLOT_WORKER; i < counters->slot_count; i++)
-		if (scoreboard_entry(&counters->scoreboard, i)->served > 0)
-			return true;
-	return false;
+	exit(metrics_process_run(
+	    &supervisor->service, supervisor->sockets.metrics.fd));
 }
 
 static void
@@ -116,15 +90,43 @@ end(struct supervisor *supervisor, int exit_status)
 	supervisor->state = SUPERVISOR_ENDED;
 }
 
+/* No worker is left: execute the new program, or go on with this one. */
+static void
+replace_program(struct supervisor *supervisor)
+{
+	child_stop(&supervisor->metrics, SIGTERM);
+	counters_guard_save(&supervisor->counters);
+	upgrade_exec(&supervisor->upgrade, &supervisor->sockets);
+	child_schedule(&supervisor->metrics, false);
+	child_schedule(&supervisor->master, false);
+}
+
+/* The new program works: drain the workers of this one. */
+static void
+yield(struct supervisor *supervisor)
+{
+	supervisor->master.start_at = 0;
+	if (supervisor->master.pid)
+		kill(supervisor->master.pid, SIGUSR2);
+	else
+		replace_program(supervisor);
+}
+
 /* The master has ended: by itself, so all is over, or by a signal. */
 static void
 master_ended(struct supervisor *supervisor, int status)
 {
 	struct child *master = &supervisor->master;
-	bool is_serving = has_served(&supervisor->counters);
+	bool is_serving =
+	    scoreboard_has_served(&supervisor->counters.scoreboard);
 	bool served;
 
 	child_exited(master, &supervisor->counters, status, &served);
+	if (supervisor->upgrade.state == UPGRADE_YIELDING) {
+		orphans_reap(&supervisor->counters, supervisor->metrics.pid);
+		replace_program(supervisor);
+		return;
+	}
 	if (WIFEXITED(status) || supervisor->state == SUPERVISOR_LEAVING) {
 		end(supervisor, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 		return;
@@ -171,6 +173,9 @@ reap(struct supervisor *supervisor)
 			child_changed(supervisor, &supervisor->master, status);
 		else if (pid == supervisor->metrics.pid)
 			child_changed(supervisor, &supervisor->metrics, status);
+		else if (pid == supervisor->upgrade.trial &&
+			 upgrade_tried(&supervisor->upgrade, status))
+			yield(supervisor);
 	}
 }
 
@@ -187,12 +192,27 @@ check_children(struct supervisor *supervisor, int64_t now)
 	if (child_is_due(&supervisor->master, now))
 		child_start(&supervisor->master, &supervisor->counters,
 		    run_master, supervisor);
+	upgrade_tick(&supervisor->upgrade, now);
 	child_check_deadline(metrics, &supervisor->counters, limit, now);
 	child_check_deadline(
 	    &supervisor->master, &supervisor->counters, limit, now);
 }
 
 /* --- signals and the loop ----------------------------------------------- */
+
+static void
+handle_hup(struct supervisor *supervisor)
+{
+	struct upgrade *upgrade = &supervisor->upgrade;
+
+	if (supervisor->state != SUPERVISOR_SERVING ||
+	    upgrade->state == UPGRADE_YIELDING)
+		return;
+	if (upgrade_is_due(upgrade))
+		upgrade_try(upgrade);
+	else if (supervisor->master.pid)
+		kill(supervisor->master.pid, SIGHUP);
+}
 
 static void
 handle_signal(struct supervisor *supervisor)
@@ -214,11 +234,15 @@ handle_signal(struct supervisor *supervisor)
 		    LOG_STRING("signal", strsignal(number)));
 		return;
 	}
-	if (number != SIGHUP)
-		supervisor->state = SUPERVISOR_LEAVING;
+	if (number == SIGHUP) {
+		handle_hup(supervisor);
+		return;
+	}
+	supervisor->state = SUPERVISOR_LEAVING;
+	upgrade_cancel(&supervisor->upgrade);
 	if (supervisor->master.pid)
 		kill(supervisor->master.pid, number);
-	else if (supervisor->state == SUPERVISOR_LEAVING)
+	else
 		end(supervisor, 0);
 }
 
@@ -325,40 +349,25 @@ open_all(struct supervisor *supervisor, const struct registry *registry)
 	return 0;
 }
 
-/* End a child: ask, and kill it when it has not gone after a second. */
-static void
-end_child(struct child *child)
-{
-	int64_t patience = clock_now() + CLOCK_NS_PER_SECOND;
-	const struct timespec step = {.tv_nsec = 2000000};
-
-	if (!child->pid)
-		return;
-	kill(child->pid, SIGINT);
-	while (waitpid(child->pid, NULL, WNOHANG) == 0) {
-		if (clock_now() > patience)
-			kill(child->pid, SIGKILL);
-		nanosleep(&step, NULL);
-	}
-	child->pid = 0;
-}
-
 static void
 close_all(struct supervisor *supervisor)
 {
 	const struct scoreboard_entry *entry =
 	    scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER);
 
-	end_child(&supervisor->master);
+	upgrade_cancel(&supervisor->upgrade);
+	child_stop(&supervisor->master, SIGINT);
 	orphans_reap(&supervisor->counters, supervisor->metrics.pid);
-	end_child(&supervisor->metrics);
-	sockets_unlink_all(&supervisor->sockets, entry->draining);
+	child_stop(&supervisor->metrics, SIGINT);
+	sockets_unlink_all(
+	    &supervisor->sockets, entry->draining == SCOREBOARD_DRAINS);
 	counters_guard_finish(&supervisor->counters);
 	counters_close(&supervisor->counters);
 }
 
 int
-supervisor_run(const struct options *options, const struct registry *registry)
+supervisor_run(const struct options *options, const struct registry *registry,
+    char *const argv[])
 {
 	static struct supervisor supervisor;
 
@@ -371,6 +380,7 @@ supervisor_run(const struct options *options, const struct registry *registry)
 	    (struct child){.role = "master", .slot = SLOT_MASTER};
 	supervisor.metrics =
 	    (struct child){.role = "metrics process", .slot = SLOT_METRICS};
+	upgrade_init(&supervisor.upgrade, argv);
 	router_open(options->exercise);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* So that workers whose master died are ours to reap. */

@@ -341,9 +341,15 @@ counters_guard_tick(struct counters *counters, int64_t now)
 }
 
 void
-counters_guard_finish(struct counters *counters)
+counters_guard_save(struct counters *counters)
 {
 	guard.due = 0;
 	counters_guard_tick(counters, clock_now());
+}
+
+void
+counters_guard_finish(struct counters *counters)
+{
+	counters_guard_save(counters);
 	counters_place_close();
 }

@@ -46,6 +46,13 @@ int counters_guard_install(struct counters *counters, const char *path);
 void counters_guard_tick(struct counters *counters, int64_t now);
 
 /*
+ * For the process that opened the file, after the last child has exited and
+ * before another program opens it: save the last counts of a file that was
+ * deleted. This process may go on.
+ */
+void counters_guard_save(struct counters *counters);
+
+/*
  * For the process that closes the file, after the last child has exited: save
  * the last counts of a file that was deleted.
  */

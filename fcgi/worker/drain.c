@@ -51,7 +51,7 @@ drain_begin(struct nonblocking_worker *self)
 	    (int64_t)(worker->config->service->options->drain_timeout * 1e9);
 	int64_t now = clock_now();
 
-	if (!worker_pool_is_draining(worker) &&
+	if (!worker_pool_is_leaving(worker) &&
 	    conns_first(&self->conns, CONN_DELAYED) && !others_accept(self) &&
 	    now <= worker->life.since + patience)
 		return;

@@ -58,6 +58,20 @@ time_in_queue(const struct request *request)
 	return waited > 0 ? waited : 0;
 }
 
+/*
+ * Whether the request has waited for more than max_ns. The time before this
+ * pool does not count: no worker was busy, but the program was replaced.
+ */
+static bool
+has_waited(const struct worker *worker, int64_t queue_ns, int64_t max_ns)
+{
+	const struct counters *counters = worker->config->service->counters;
+	const struct scoreboard_entry *pool =
+	    scoreboard_entry(&counters->scoreboard, SLOT_MASTER);
+
+	return queue_ns > max_ns && clock_boot() - pool->started > max_ns;
+}
+
 static int
 refuse(const struct request *request, struct response *response)
 {
@@ -83,7 +97,7 @@ exchange_begin(const struct worker *worker, const struct connection *connection,
 	sample->queue_ns = time_in_queue(&request);
 	show(worker, &request, exchange->started);
 	response_init(response);
-	sample->endpoint = sample->queue_ns > queue_max_ns
+	sample->endpoint = has_waited(worker, sample->queue_ns, queue_max_ns)
 			       ? refuse(&request, response)
 			       : worker->config->dispatch(&request, response);
 }

@@ -45,7 +45,7 @@ rebalance(struct nonblocking_worker *self, struct conn *conn)
 	unsigned slot;
 
 	if (self->worker.life.state != LIFE_SERVING ||
-	    worker_pool_is_draining(&self->worker))
+	    worker_pool_is_leaving(&self->worker))
 		return;
 	slot = affinity_find(&self->affinity, conn->exchange.nginx);
 	if (slot != config->slot &&

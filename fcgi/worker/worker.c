@@ -85,10 +85,22 @@ worker_check_max_requests(struct worker *worker)
 		life_leave(&worker->life, WORKER_RECYCLED, clock_now());
 }
 
-bool
-worker_pool_is_draining(const struct worker *worker)
+static int
+pool_drain_state(const struct worker *worker)
 {
 	const struct counters *counters = worker->config->service->counters;
 
 	return scoreboard_entry(&counters->scoreboard, SLOT_MASTER)->draining;
+}
+
+bool
+worker_pool_is_leaving(const struct worker *worker)
+{
+	return pool_drain_state(worker) != SCOREBOARD_STAYS;
+}
+
+bool
+worker_pool_is_draining(const struct worker *worker)
+{
+	return pool_drain_state(worker) == SCOREBOARD_DRAINS;
 }

@@ -66,7 +66,13 @@ void worker_read_signal(struct worker *worker);
 /* Leave where --max-requests have been served. */
 void worker_check_max_requests(struct worker *worker);
 
-/* Whether the whole pool drains, and not only this worker. */
+/* Whether the whole pool is leaving, and not only this worker. */
+bool worker_pool_is_leaving(const struct worker *worker);
+
+/*
+ * Whether it is leaving for good: then this worker serves what waits in the
+ * listen backlog. Otherwise a new program will.
+ */
 bool worker_pool_is_draining(const struct worker *worker);
 
 #endif

@@ -17,10 +17,10 @@ from test_pool import load_of
 
 
 @contextlib.contextmanager
-def pool_alone(folder, **options):
+def pool_alone(folder, program=PROGRAM, **options):
     """`fcgi-webapp serve` without nginx; yields the process of the supervisor."""
     settings = {"socket": "app", "metrics-socket": "metrics", "metrics-file": "counters", **options}
-    command = [PROGRAM, "serve", "--workers=2"] + [f"--{name}={folder / str(value)}" if "timeout" not in name else f"--{name}={value}"
+    command = [program, "serve", "--workers=2"] + [f"--{name}={folder / str(value)}" if "timeout" not in name else f"--{name}={value}"
                                                    for name, value in settings.items()]
     with open(folder / "log", "ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

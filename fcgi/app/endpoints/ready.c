@@ -13,7 +13,7 @@ endpoint_ready(const struct request *request, struct response *response)
 	char reason[sizeof(service->start_failure)] = "";
 
 	if (scoreboard_entry(&service->counters->scoreboard, SLOT_MASTER)
-		->draining)
+		->draining == SCOREBOARD_DRAINS)
 		response_problem(response, 503, "The pool is draining.");
 	else if (service->start_failure[0])
 		response_problem(response, 503,
