@@ -117,9 +117,11 @@ clean: ## remove build/, counters included
 
 # --- run --------------------------------------------------------------------
 
-# On a terminal, give Ctrl-C to the service alone: make would fail by it. Else no
-# shell stays between: whoever ends make ends the service.
-foreground = if [ -t 0 ]; then set -m; exec=; else exec=exec; fi; $$exec
+# In front on a terminal, give Ctrl-C to the service alone: make would fail by it. When
+# make is ended, the shell between dies, and the service gets TERM. Elsewhere no shell
+# stays between.
+foreground = read -r _ _ _ _ own _ _ front _ </proc/$$$$/stat; \
+	if [ "$$own" = "$$front" ]; then set -m; exec='setpriv --pdeathsig TERM'; else exec=exec; fi; $$exec
 
 # Other builds than that of production, each in a folder of its own. SANDBOX_OFF: for
 # sanitizers, which write files as processes exit, and for debuggers.
