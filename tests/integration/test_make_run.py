@@ -1,6 +1,7 @@
-"""make run on a terminal: what ends them, and that nothing is left behind."""
+"""make run and make watch on a terminal: what ends them, and that nothing is left behind."""
 
 import contextlib
+import http.client
 import os
 import pty
 import shutil
@@ -9,7 +10,9 @@ import threading
 
 import pytest
 
+import conftest
 from conftest import ROOT, exists, free_ports, name_of, short_folder, stat_of, wait_for
+from test_app_metrics import make_tree
 from test_start import descendants, is_open, read_all
 
 
@@ -53,6 +56,17 @@ def on_terminal(command, folder, **environment):
         terminal.kill()
 
 
+def get(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        return conftest.Answer(connection.getresponse())
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 @contextlib.contextmanager
 def make_run(wrap=lambda command: command):
     """make run on a terminal; yields the terminal once it serves. `wrap` makes another command of it."""
@@ -94,3 +108,55 @@ def test_make_run_in_the_background_of_a_terminal_serves_and_ends():
         assert "T" not in {stat_of(pid)[0] for pid in left}
         os.kill(make, signal.SIGTERM)
         wait_for(lambda: not any(exists(pid) for pid in left), 40, terminal.text)
+
+
+# --- make watch ------------------------------------------------------------------
+
+HANDLER = """
+#include "http/router.h"
+
+void
+endpoint_wave(const struct request *request, struct response *response)
+{
+	(void)request;
+	response_text(response, 200, "{\\"wave\\": %s}");
+}
+"""
+
+
+def test_make_watch_takes_in_what_is_edited_and_ctrl_c_leaves_nothing(tmp_path):
+    tree = make_tree(tmp_path / "tree", "", handlers=False)
+    folder = short_folder()
+    port, metrics_port = free_ports(2)
+    handler, routes = tree / "fcgi/app/endpoints/wave.c", tree / "fcgi/app/routes.def"
+    command = ["make", "-s", "watch", f"HTTP_PORT={port}", f"METRICS_PORT={metrics_port}", "WORKERS=2", "BUILD=build"]
+
+    def answers(text):
+        answer = get(port, "/wave")
+        return answer and answer.status == 200 and answer.json == {"wave": text}
+
+    with on_terminal(command, tree, RUN_DIR=str(folder / "run"), FCGI_WEBAPP_METRICS_FILE=str(folder / "counters"), MAKELEVEL="") as watch:
+        wait_for(lambda: is_open(port), 120, watch.text)
+        assert get(port, "/wave").status == 404
+        handler.write_text(HANDLER % "1")
+        with routes.open("a") as table:
+            table.write('ROUTE(wave, "/wave", GET, 0)\n')
+        wait_for(lambda: answers(1), 120, watch.text)
+        handler.write_text(HANDLER % "nonsense" + "nonsense")
+        wait_for(lambda: "cannot build" in watch.text(), 120, watch.text)
+        assert "wave.c" in watch.text() and "error" in watch.text()
+        assert answers(1)
+        handler.write_text(HANDLER % "2")
+        wait_for(lambda: answers(2), 120, watch.text)
+        template = tree / "nginx/nginx.conf.template"
+        template.write_text(template.read_text().replace("Retry-After 1 always", "Retry-After 1 sometimes"))
+        wait_for(lambda: "[emerg]" in watch.text(), 30, watch.text)
+        assert answers(2)
+        template.write_text((ROOT / "nginx/nginx.conf.template").read_text().replace("X-Request-ID", "X-Edited-ID"))
+        wait_for(lambda: "X-Edited-ID" in get(port, "/bye").headers, 30, watch.text)
+        left = watch.processes()
+        watch.press_ctrl_c()
+        assert watch.wait() == 0, watch.text()
+        wait_for(lambda: not any(exists(pid) for pid in left), what="the end of all")
+    assert not list((folder / "run").glob("*.sock"))
+    shutil.rmtree(folder)
