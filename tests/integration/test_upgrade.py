@@ -1,5 +1,6 @@
 """HUP brings in a new program: no request is refused, no count is lost."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -65,6 +66,24 @@ def open_files(pid):
     return sorted(os.readlink(f"/proc/{pid}/fd/{fd}").rstrip("0123456789[]") for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
+@contextlib.contextmanager
+def scrapes_of(service):
+    """A scrape after another while the block runs; yields their statuses."""
+    statuses, stop = [], threading.Event()
+
+    def scrape():
+        while not stop.is_set():
+            statuses.append(service.get("/metrics", port=service.metrics_port).status)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        thread.join()
+
+
 def hup(service):
     os.kill(service.supervisor, signal.SIGHUP)
 
@@ -72,7 +91,8 @@ def hup(service):
 def test_hup_brings_in_a_changed_program_no_get_fails_and_all_are_counted(own_service, place, new_program):
     service = own_service(WORKERS=2, PROGRAM=place)
     supervisor, files = service.supervisor, open_files(service.supervisor)
-    with load_of(service, connections=16, paths=("/bye", "/block/0.002")) as (answers, failures):
+    with load_of(service, connections=16, paths=("/bye", "/ready", "/block/0.002")) as (answers, failures), \
+            scrapes_of(service) as scrapes:
         for count, program in enumerate((new_program, PROGRAM, new_program), 2):
             replace(place, program)
             hup(service)
@@ -80,20 +100,22 @@ def test_hup_brings_in_a_changed_program_no_get_fails_and_all_are_counted(own_se
             seen = answers[0]
             wait_for(lambda: answers[0] > seen + 200, 30, "more answers")
     assert failures == []
+    assert set(scrapes) == {200}
     assert service.supervisor == supervisor
     assert version(service) == version_of(new_program) != version_of(PROGRAM)
     samples = service.scrape()
     assert samples[NEW_METRIC] == 0
     assert samples[STARTS] == 4
     counts = conftest.requests_of(samples)
-    assert counts[("bye", "GET", "200")] + counts[("block", "GET", "200")] == answers[0]
+    assert sum(counts[(endpoint, "GET", "200")] for endpoint in ("bye", "ready", "block")) == answers[0]
+    assert {code for _, _, code in counts} == {"200"}  # it was never unready
     assert samples[("fcgi_worker_exits_total", ("reason", "crashed"))] == 0
     assert open_files(supervisor) == files
     assert service.stop() == 0
     assert not list(service.run_dir.glob("*.sock*"))
 
 
-def test_requests_and_scrapes_that_come_during_the_change_wait_for_the_new_program(own_service, place, new_program):
+def test_requests_that_come_during_the_change_wait_for_the_new_program(own_service, place, new_program):
     service = own_service(WORKERS=2, PROGRAM=place)
     answers = {}
 
