@@ -97,10 +97,10 @@ class Service:
         }
         self.process = None
 
-    def start(self):
+    def start(self, script=ROOT / "scripts" / "run"):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [ROOT / "scripts" / "run"], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
+                [script], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True)
         wait_for(self.is_up, what=lambda: self.log.read_text())
         return self
