@@ -47,6 +47,7 @@ static const struct {
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
     {418, "I'm a teapot"},
     {421, "Misdirected Request"},
     {422, "Unprocessable Content"},
