@@ -1,6 +1,7 @@
 """What the configuration of nginx does, and what scripts/nginx-conf fills in."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -147,3 +148,37 @@ def test_nginx_and_the_program_give_an_error_the_same_title(folder, service):
     titles = {int(code): title for code, title in re.findall(r'(\d+) "(.*)";', block)}
     assert titles.pop(494) == titles[431]  # nginx's own code for a header that is too large
     assert {code: service.get(f"/status/{code}").json["title"] for code in titles} == titles
+
+
+# --- compression ----------------------------------------------------------------
+
+
+# Each has more than 1 KiB: a page, and a problem with quotes, which JSON escapes.
+LARGE = [("/", {"Accept": "text/html"}), ("/" + "%22" * 600, {})]
+
+
+def encoding(service, path, headers):
+    answer = service.get(path, headers={"Accept-Encoding": "gzip", **headers})
+    return answer.headers["Content-Encoding"], "Accept-Encoding" in answer.headers.get_all("Vary", []), answer.body
+
+
+def test_responses_of_more_than_1_kib_are_compressed_where_it_is_on(own_service):
+    service = own_service(WORKERS=2, NGINX_GZIP="on")
+    for path, accept in LARGE:
+        for headers in (accept, {**accept, "Via": "1.1 proxy"}):
+            kind, vary, body = encoding(service, path, headers)
+            assert (kind, vary) == ("gzip", True)
+            assert gzip.decompress(body) == service.get(path, headers=accept).body
+        assert "Content-Encoding" not in service.get(path, headers=accept).headers
+    assert encoding(service, "/bye", {}) == (None, False, b'{"msg": "Bye Bye"}')
+
+
+def test_nothing_is_compressed_by_default(service):
+    for path, headers in LARGE:
+        kind, vary, body = encoding(service, path, headers)
+        assert (kind, vary) == (None, False) and len(body) > 1024
+
+
+def test_a_wrong_switch_is_refused_in_one_line(folder):
+    run = configure(folder, NGINX_GZIP="yes")
+    assert (run.returncode, run.stdout, run.stderr) == (1, "", "nginx-conf: NGINX_GZIP=yes: it must be on or off\n")
