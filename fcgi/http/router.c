@@ -45,8 +45,9 @@ static int next_line[ENDPOINT_COUNT];
 const char *
 router_endpoint_name(int endpoint)
 {
-	return endpoint < ENDPOINT_OTHER ? router_routes[endpoint].name
-					 : "other";
+	if (endpoint < ENDPOINT_OTHER)
+		return router_routes[endpoint].name;
+	return endpoint == ENDPOINT_STATIC ? "static" : "other";
 }
 
 void

@@ -4,12 +4,13 @@
 #include "http/request.h"
 #include "http/response.h"
 
-/* One endpoint for each line of routes.def, in this order, then "other". */
+/* One endpoint for each line of routes.def, in this order, then two more. */
 enum endpoint {
 #define ROUTE(name, path, methods, flags) ENDPOINT_##name,
 #include "app/routes.def"
 #undef ROUTE
-	ENDPOINT_OTHER,
+	ENDPOINT_OTHER,  /* of paths without a route */
+	ENDPOINT_STATIC, /* of files that nginx serves by itself */
 	ENDPOINT_COUNT
 };
 
@@ -40,7 +41,7 @@ struct route {
 /* The routes; ENDPOINT_OTHER is their number. */
 extern const struct route router_routes[];
 
-/* The name of an endpoint in the metrics, "other" for ENDPOINT_OTHER. */
+/* The name of an endpoint in the metrics; also "other" and "static". */
 const char *router_endpoint_name(int endpoint);
 
 /*

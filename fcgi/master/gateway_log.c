@@ -79,6 +79,13 @@ decode_path(const char *target, char *path, size_t size)
 	path[used] = '\0';
 }
 
+/* The location of nginx/static.conf.template. */
+static bool
+is_static(const char *path)
+{
+	return strncmp(path, "/static/", strlen("/static/")) == 0;
+}
+
 bool
 gateway_log_parse(const char *line, struct request_sample *request)
 {
@@ -108,6 +115,8 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	    .queue_ns = -1,
 	    .body_bytes = bytes,
 	};
+	if (request->endpoint == ENDPOINT_OTHER && target && is_static(path))
+		request->endpoint = ENDPOINT_STATIC;
 	return true;
 }
 

@@ -2,10 +2,10 @@
 #define GATEWAY_LOG_H
 
 /*
- * Counts requests that nginx answered without a worker: 400, 413, 429, 499, 502
- * and others. nginx appends a line for each of them to a file (log_format
- * gateway in nginx/nginx.conf.template), and the metrics process counts the
- * lines.
+ * Counts requests that nginx answered without a worker: static files, 400, 413,
+ * 429, 499, 502 and others. nginx appends a line for each of them to a file
+ * (log_format gateway in nginx/nginx.conf.template), and the metrics process
+ * counts the lines.
  *
  * A file does not lose lines. A datagram socket would lose them in a burst,
  * because it holds 10 messages (net.unix.max_dgram_qlen), and while no metrics

@@ -118,13 +118,13 @@ def test_every_request_is_counted_once(own_service, folder):
     service.request("HEAD", "/static/app.css")
     service.get("/static/nope")
     service.request("POST", "/static/app.js")
-    expected = {("other", "GET", "200"): 1, ("other", "GET", "304"): 1, ("other", "GET", "206"): 1, ("other", "HEAD", "200"): 1,
-                ("other", "GET", "404"): 1, ("other", "POST", "405"): 1}
-    wait_for(lambda: {key: count for key, count in service.requests().items() if key[0] == "other"} == expected,
+    expected = {("static", "GET", "200"): 1, ("static", "GET", "304"): 1, ("static", "GET", "206"): 1, ("static", "HEAD", "200"): 1,
+                ("static", "GET", "404"): 1, ("static", "POST", "405"): 1}
+    wait_for(lambda: {key: count for key, count in service.requests().items() if key[0] == "static"} == expected,
              what=lambda: service.requests())
     samples = service.scrape()
     assert total(samples, "http_requests_total") == total(samples, "http_request_duration_seconds_count")
-    assert samples[("http_response_size_bytes_total", ("endpoint", "other"))] >= len(TEXT) + 5
+    assert samples[("http_response_size_bytes_total", ("endpoint", "static"))] >= len(TEXT) + 5
 
 
 def test_browsers_use_files_without_asking_for_as_long_as_is_set(own_service, folder):

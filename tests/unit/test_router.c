@@ -97,6 +97,7 @@ every_route_has_a_name_of_its_own(void **state)
 			    router_endpoint_name(i), router_endpoint_name(k));
 	assert_string_equal(router_endpoint_name(ENDPOINT_root), "root");
 	assert_string_equal(router_endpoint_name(ENDPOINT_OTHER), "other");
+	assert_string_equal(router_endpoint_name(ENDPOINT_STATIC), "static");
 }
 
 static void
