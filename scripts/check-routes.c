@@ -162,6 +162,8 @@ check(const struct route *route)
 
 	if (!fault && strcmp(route->name, "other") == 0)
 		fault = "unknown paths are counted as \"other\"";
+	if (!fault && strcmp(route->name, "static") == 0)
+		fault = "static files are counted as \"static\"";
 	if (!fault && route->methods == 0)
 		fault = "a route has at least one method";
 	if (!fault)

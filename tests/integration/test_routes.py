@@ -90,6 +90,8 @@ def test_a_name_that_is_taken_fails_the_build(tree):
                                           f'has the same name as "orders" in line {number - 1}')
     run = make(tree, "build/check-routes", 'ROUTE(other, "/orders", GET, 0)')
     assert 'route "other", path "/orders": unknown paths are counted as "other"' in run.stderr
+    run = make(tree, "build/check-routes", 'ROUTE(static, "/orders", GET, 0)')
+    assert 'route "static", path "/orders": static files are counted as "static"' in run.stderr
 
 
 def test_a_route_without_a_method_fails_the_build(tree):
