@@ -2,14 +2,16 @@
 #define HANDLERS_H
 
 /*
- * Calls the handlers of requests without a web server or a pool around
- * them.
+ * Calls handlers without a web server or a pool. The application has started
+ * (app_start()), its options have their defaults, and its files are in a folder
+ * of the test.
  */
 
 #include "support.h"
 
 #include <json-c/json.h>
 
+#include "app/app.h"
 #include "http/request_metrics.h"
 #include "http/router.h"
 #include "metrics/registry.h"
@@ -28,6 +30,24 @@ static struct response response;
 static int endpoint; /* that the latest answer is counted under */
 static int asked[2]; /* what the master is asked for */
 
+/* Start the application, with the options' defaults. Returns 0 or -1. */
+static inline int
+start_application(void)
+{
+	static char file[PATH_MAX];
+	char reason[200] = "";
+
+	snprintf(file, sizeof(file), "%s", support_path("counters"));
+	if (options_from_environment(&options, COMMAND_SERVE) < 0)
+		return -1;
+	options.metrics_file = file;
+	if (app_start(&service, reason, sizeof(reason)) < 0) {
+		print_error("app_start(): %s\n", reason);
+		return -1;
+	}
+	return 0;
+}
+
 /* A service of two slots with new counters. For cmocka's set-up of one test. */
 static inline int
 set_up(void **state)
@@ -40,16 +60,16 @@ set_up(void **state)
 		0 ||
 	    pipe2(asked, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
-	options = (struct options){.max_load_seconds = 600};
 	service.load_request_fd = asked[1];
 	response_init(&response);
-	return 0;
+	return start_application();
 }
 
 static inline int
 tear_down(void **state)
 {
 	response_release(&response);
+	app_stop(&service);
 	counters_close(&counters);
 	registry_free(registry);
 	close(asked[0]);
