@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <netdb.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -33,6 +35,9 @@ struct rule {
 		uint64_t value;
 	} arguments[ARGUMENTS_MAX];
 };
+
+/* Of a function that only lines of sandbox.def call. */
+#define MAYBE_UNUSED __attribute__((unused))
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -113,17 +118,17 @@ static const struct rule helpers[] = {
 
 /* --- what the application declares ---------------------------------------- */
 
-enum { NETWORK = 1, WRITING = 2 };
+enum grant { NETWORK, WRITING, CALL, NO_GRANT };
 
-static const unsigned granted =
-#define ALLOW_NETWORK       NETWORK |
-#define ALLOW_WRITE(folder) WRITING |
-#define ALLOW_SYSCALL(name)
+static const enum grant grants[] = {
+#define ALLOW_NETWORK       NETWORK,
+#define ALLOW_WRITE(folder) WRITING,
+#define ALLOW_SYSCALL(name) CALL,
 #include "app/sandbox.def"
 #undef ALLOW_NETWORK
 #undef ALLOW_WRITE
 #undef ALLOW_SYSCALL
-    0;
+    NO_GRANT};
 
 enum { NO_CALL = INT32_MIN };
 
@@ -137,13 +142,41 @@ static const int calls[] = {
 #undef ALLOW_SYSCALL
     NO_CALL};
 
-static void
+static bool
+is_granted(enum grant wanted)
+{
+	for (const enum grant *grant = grants; *grant != NO_GRANT; grant++)
+		if (*grant == wanted)
+			return true;
+	return false;
+}
+
+static bool
+is_declared(int call)
+{
+	for (const int *declared = calls; *declared != NO_CALL; declared++)
+		if (*declared == call)
+			return true;
+	return false;
+}
+
+/* For sandbox.def: the folder of a file, valid until the next call. */
+MAYBE_UNUSED static const char *
+folder_of(const char *file)
+{
+	static char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", file ? file : "");
+	return *path ? dirname(path) : NULL;
+}
+
+MAYBE_UNUSED static void
 allow_folder(int rules, const char *folder)
 {
 	static const struct log_advice advices[] = {
 	    {-ENOENT, "there is no such folder: create it, by hand or in "
 		      "app_start()"},
-	    {-ENOTDIR, "it is not a folder: name the folder that it is in"},
+	    {-ENOTDIR, "it is not a folder: write ALLOW_WRITE(folder_of(...))"},
 	    {0, NULL},
 	};
 	int error;
@@ -157,25 +190,29 @@ allow_folder(int rules, const char *folder)
 }
 
 static void
-restrict_writing(const struct options *options)
+allow_folders(int rules, const struct options *options)
 {
-	const char *const folders[] = {
+	(void)rules;
+	(void)options;
 #define ALLOW_NETWORK
-#define ALLOW_WRITE(folder) (folder),
+#define ALLOW_WRITE(folder) allow_folder(rules, (folder));
 #define ALLOW_SYSCALL(name)
 #include "app/sandbox.def"
 #undef ALLOW_NETWORK
 #undef ALLOW_WRITE
 #undef ALLOW_SYSCALL
-	    NULL};
+}
+
+static void
+restrict_writing(const struct options *options)
+{
 	int rules = landlock_open();
 	int error = rules < 0 ? rules : 0;
 
-	(void)options;
-	for (size_t i = 0; i < COUNT(folders) && !error; i++)
-		allow_folder(rules, folders[i]);
-	if (!error)
+	if (!error) {
+		allow_folders(rules, options);
 		error = landlock_enter(rules);
+	}
 	if (error)
 		log_text(LOG_WARNING,
 		    "serving without Landlock, so workers can write all files "
@@ -199,19 +236,10 @@ load_resolver(void)
 void
 grants_prepare(const struct options *options)
 {
-	if (granted & NETWORK)
+	if (is_granted(NETWORK))
 		load_resolver();
-	if (granted & WRITING)
+	if (is_granted(WRITING))
 		restrict_writing(options);
-}
-
-static bool
-is_declared(int call)
-{
-	for (const int *declared = calls; *declared != NO_CALL; declared++)
-		if (*declared == call)
-			return true;
-	return false;
 }
 
 /* --- rules ---------------------------------------------------------------- */
@@ -238,6 +266,19 @@ add(scmp_filter_ctx filter, const struct rule *rules, size_t count)
 	return error;
 }
 
+/* The flags of clone3() are in memory, so a filter cannot see them. Without it
+ * the C library calls clone(). */
+static int
+add_helpers(scmp_filter_ctx filter)
+{
+	int error = add(filter, helpers, COUNT(helpers));
+
+	if (!is_declared(SCMP_SYS(clone3)))
+		error |= seccomp_rule_add(
+		    filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	return error;
+}
+
 int
 grants_add_rules(scmp_filter_ctx filter)
 {
@@ -245,17 +286,12 @@ grants_add_rules(scmp_filter_ctx filter)
 
 	for (const int *call = calls; *call != NO_CALL; call++)
 		error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, *call, 0);
-	if (granted & NETWORK)
+	if (is_granted(NETWORK))
 		error |= add(filter, network, COUNT(network));
-	if (granted & WRITING)
+	if (is_granted(WRITING))
 		error |= add(filter, writing, COUNT(writing));
-	if (granted & (NETWORK | WRITING))
-		error |= add(filter, helpers, COUNT(helpers));
-	/* Its flags are in memory, so a filter cannot see them. Without it the
-	 * C library calls clone(). */
-	if (granted & (NETWORK | WRITING) && !is_declared(SCMP_SYS(clone3)))
-		error |= seccomp_rule_add(
-		    filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (is_granted(NETWORK) || is_granted(WRITING))
+		error |= add_helpers(filter);
 	return error ? -EINVAL : 0;
 }
 
@@ -273,9 +309,9 @@ contains(const struct rule *rules, size_t count, int call)
 void
 grants_find_line(int call, const char *name, char *line, size_t size)
 {
-	if (!(granted & NETWORK) && contains(network, COUNT(network), call))
+	if (!is_granted(NETWORK) && contains(network, COUNT(network), call))
 		snprintf(line, size, "ALLOW_NETWORK");
-	else if (!(granted & WRITING) &&
+	else if (!is_granted(WRITING) &&
 		 contains(writing, COUNT(writing), call))
 		snprintf(line, size, "ALLOW_WRITE(folder)");
 	else

@@ -13,12 +13,17 @@ import pytest
 import sandbox_endpoints
 from conftest import ROOT, Service, short_folder, wait_for
 
+OPTIONS = """
+OPTION_TEXT(notes_file, "PATH", "nothing", "the notes")
+OPTION_TEXT(more_notes, "PATH", NULL, "a folder that is not set")
+"""
 # The counter file is no folder: the log says so, and the rest of the table counts.
 GRANTS = """
 ALLOW_NETWORK
-ALLOW_WRITE("notes")
+ALLOW_WRITE(folder_of(options->notes_file))
 ALLOW_WRITE(options->metrics_file)
-ALLOW_WRITE(options->cpu)
+ALLOW_WRITE(options->more_notes)
+ALLOW_WRITE(folder_of(options->more_notes))
 ALLOW_SYSCALL(getppid)
 ALLOW_SYSCALL(read)
 ALLOW_SYSCALL(sigaltstack)
@@ -36,7 +41,6 @@ context = ctypes.c_void_p(seccomp.seccomp_init(ALLOW))
 assert seccomp.seccomp_rule_add(context, ENOSYS, CREATE_RULESET, 0) == 0 and seccomp.seccomp_load(context) == 0
 os.execv({program!r}, [{program!r}, *sys.argv[1:]])
 """
-LINK = "LDFLAGS=-Wl,--no-as-needed -lsqlite3"
 
 
 def landlock_version():
@@ -48,8 +52,8 @@ needs_landlock = pytest.mark.skipif(landlock_version() < 1, reason="this kernel 
 can_move = pytest.mark.skipif(landlock_version() == 1, reason="this kernel's Landlock refuses to move files between folders")
 
 
-def make(tree, *arguments):
-    return subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build", LINK, *arguments], cwd=tree,
+def make(tree):
+    return subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build", "LIBS=sqlite3"], cwd=tree,
                           capture_output=True, text=True, timeout=300)
 
 
@@ -61,6 +65,8 @@ def tree(tmp_path_factory):
         (tree / f"fcgi/app/endpoints/{name}.c").write_text(source)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(sandbox_endpoints.ROUTES)
+    with (tree / "fcgi/app/options.def").open("a") as table:
+        table.write(OPTIONS)
     (tree / "fcgi/app/sandbox.def").write_text(GRANTS)
     source = tree / "fcgi/master/metrics_process.c"
     assert DISPATCH in source.read_text()
@@ -80,7 +86,8 @@ def running_in_folders(program):
     (folder / "elsewhere/kept").write_text("kept")
     (folder / "notes/own").write_text("own")
     (folder / "notes/link").symlink_to("../elsewhere/note")
-    service = Service(folder, PROGRAM=program, WORKERS=2, RES_OPTIONS="timeout:1 attempts:1")
+    service = Service(folder, PROGRAM=program, WORKERS=2, RES_OPTIONS="timeout:1 attempts:1",
+                      FCGI_WEBAPP_NOTES_FILE="notes/notes.db")
     try:
         yield service.start()
     finally:
@@ -163,7 +170,7 @@ def test_a_look_up_that_fails_ends_no_worker(service):
 
 def test_a_folder_that_is_none_is_logged_and_the_others_count(service):
     lines = [line["msg"] for line in service.log_lines() if "cannot allow workers to write to" in line["msg"]]
-    assert lines and all(str(service.counters) in line and "name the folder" in line for line in lines)
+    assert lines and all(str(service.counters) in line and "folder_of" in line for line in lines)
 
 
 def test_the_metrics_process_gets_no_grants_and_dies_of_a_refused_call_too(service):
