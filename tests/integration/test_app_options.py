@@ -154,6 +154,11 @@ def test_an_option_overrides_its_variable(program):
         shutil.rmtree(folder)
 
 
+def test_the_image_s_entrypoint_passes_the_variables(program):
+    done = run(ROOT / "scripts/entrypoint", "serve", FCGI_WEBAPP_NOTES_LIMIT="0", RUN_DIR="/nowhere", PATH=f"{program.parent}:{os.environ['PATH']}")
+    assert (done.returncode, done.stderr) == (2, "fcgi-webapp: FCGI_WEBAPP_NOTES_LIMIT takes a whole number from 1 to 1000, not '0'\n")
+
+
 def test_make_run_passes_the_variables(tree):
     port, metrics_port = free_ports(2)
     folder = conftest.short_folder()

@@ -121,6 +121,22 @@ def test_the_printed_command_attaches_gdb(debugged, title, route):
     assert debugged.get(route).status == 200
 
 
+def test_a_crash_leaves_a_core_with_a_backtrace(debugged, tree):
+    pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if "/" in pattern or "%" in pattern or not shutil.which("gdb"):
+        pytest.skip("the kernel puts cores elsewhere, or gdb is not installed")
+    if "none, because of ulimit" in debugged.log.read_text():
+        pytest.skip("ulimit -c allows no core")
+    worker = debugged.blocking_workers[0]
+    assert debugged.request("POST", "/crash").status == 502
+    wait_for(lambda: worker in [line.get("child") for line in debugged.log_lines() if line.get("reason") == "crashed"])
+    (core,) = tree.glob("core*")
+    done = subprocess.run(["gdb", "-batch", "-nx", "-x", "scripts/gdb.py", "-ex", "backtrace full", "build/debug/fcgi-webapp", core], cwd=tree,
+                          capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert re.search(r"^#\d+ .* in endpoint_crash \(", done.stdout, re.M), done.stdout + done.stderr
+    wait_for(lambda: debugged.blocking_workers not in ([], [worker]), what="another worker")
+
+
 def filters_of(pid):
     """Those of the container included, if the tests run in one."""
     return re.findall(r"^Seccomp\w*:\s*\d+$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
