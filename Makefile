@@ -148,9 +148,7 @@ debug: ## the service for gdb: one worker of each kind, an hour a request, no sa
 .PHONY: watch
 watch: ## make run, with a new build and a reload when files change
 	@scripts/deps build run
-	@$(foreground) env HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' \
-	LISTEN='$(LISTEN)' WORKERS='$(WORKERS)' \
-	BLOCKING_WORKERS='$(BLOCKING_WORKERS)' scripts/watch
+	@$(foreground) env $(settings) scripts/watch
 
 # --- test -------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ find_fault_in_name(const struct option *option)
 		return "a name has at most 40 characters";
 	if (strcmp(name, "help") == 0)
 		return "--help prints the options";
+	if (strcmp(name, "inherited") == 0) /* fcgi/master/inherited.c */
+		return "HUP passes sockets in the variable of this name";
 	if (strncmp(name, "no_", 3) == 0)
 		return "a name does not begin with no_: --no-NAME turns a "
 		       "switch off";

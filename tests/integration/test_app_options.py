@@ -207,6 +207,7 @@ def test_the_unit_tests_of_options_need_no_change(tree):
     ('OPTION_SWITCH(_a, true, "h")', 'option "_a": a name has only a to z, 0 to 9, and _ for -, and begins with a letter'),
     (f'OPTION_SWITCH({41 * "a"}, true, "h")', "a name has at most 40 characters"),
     ('OPTION_SWITCH(help, true, "h")', 'option "help": --help prints the options'),
+    ('OPTION_SWITCH(inherited, true, "h")', 'option "inherited": HUP passes sockets in the variable of this name'),
     ('OPTION_SWITCH(no_exercise, true, "h")', 'option "no_exercise": a name does not begin with no_'),
     ('OPTION_TEXT(a, "path", NULL, "h")', "the argument has 1 to 15 capital letters"),
     ('OPTION_TEXT(a, NULL, NULL, "h")', "the argument has 1 to 15 capital letters"),
