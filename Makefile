@@ -148,7 +148,7 @@ debug: ## the service for gdb: one worker of each kind, an hour a request, no sa
 .PHONY: watch
 watch: ## make run, with a new build and a reload when files change
 	@scripts/deps build run
-	@$(foreground) env $(settings) scripts/watch
+	@$(foreground) env $(settings) PROGRAM='$(PROGRAM)' scripts/watch
 
 # --- test -------------------------------------------------------------------
 

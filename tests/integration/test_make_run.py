@@ -136,24 +136,30 @@ def test_make_watch_takes_in_what_is_edited_and_ctrl_c_leaves_nothing(tmp_path):
         return answer and answer.status == 200 and answer.json == {"wave": text}
 
     with on_terminal(command, tree, RUN_DIR=str(folder / "run"), FCGI_WEBAPP_METRICS_FILE=str(folder / "counters"), MAKELEVEL="") as watch:
-        wait_for(lambda: is_open(port), 120, watch.text)
+        wait_for(lambda: is_open(port), 300, watch.text)
         assert get(port, "/wave").status == 404
         handler.write_text(HANDLER % "1")
         with routes.open("a") as table:
             table.write('ROUTE(wave, "/wave", GET, 0)\n')
-        wait_for(lambda: answers(1), 120, watch.text)
+        wait_for(lambda: answers(1), 300, watch.text)
         handler.write_text(HANDLER % "nonsense" + "nonsense")
-        wait_for(lambda: "cannot build" in watch.text(), 120, watch.text)
+        wait_for(lambda: "cannot build" in watch.text(), 300, watch.text)
         assert "wave.c" in watch.text() and "error" in watch.text()
         assert answers(1)
         handler.write_text(HANDLER % "2")
-        wait_for(lambda: answers(2), 120, watch.text)
+        wait_for(lambda: answers(2), 300, watch.text)
         template = tree / "nginx/nginx.conf.template"
         template.write_text(template.read_text().replace("Retry-After 1 always", "Retry-After 1 sometimes"))
         wait_for(lambda: "[emerg]" in watch.text(), 30, watch.text)
         assert answers(2)
-        template.write_text((ROOT / "nginx/nginx.conf.template").read_text().replace("X-Request-ID", "X-Edited-ID"))
-        wait_for(lambda: "X-Edited-ID" in get(port, "/bye").headers, 30, watch.text)
+        shutil.copy(ROOT / "nginx/nginx.conf.template", template)
+        headers = tree / "nginx/security-headers.conf"
+        headers.write_text(headers.read_text().replace("X-Request-ID", "X-Edited-ID"))
+        wait_for(lambda: "X-Edited-ID" in getattr(get(port, "/bye"), "headers", ()), 30, watch.text)
+        snippet = tree / "nginx/conf.d/edited.conf"
+        for status, edit in ((204, lambda: snippet.write_text("location = /edited { return 204; }\n")), (404, snippet.unlink)):
+            edit()
+            wait_for(lambda: getattr(get(port, "/edited"), "status", None) == status, 30, watch.text)
         left = watch.processes()
         watch.press_ctrl_c()
         assert watch.wait() == 0, watch.text()
