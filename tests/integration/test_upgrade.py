@@ -84,6 +84,12 @@ def scrapes_of(service):
         thread.join()
 
 
+def pool_of(service):
+    """The processes of a pool that has started all of them."""
+    wait_for(lambda: len(service.workers) == 2 and len(service.blocking_workers) == conftest.BLOCKING_WORKERS)
+    return {service.supervisor, service.master, service.metrics_process, *service.workers, *service.blocking_workers}
+
+
 def hup(service):
     os.kill(service.supervisor, signal.SIGHUP)
 
@@ -171,14 +177,14 @@ def write(text):
                          ids=["half", "text", "empty", "refuses", "dies"])
 def test_a_program_that_does_not_run_leaves_the_old_one_as_it_is(own_service, place, make):
     service = own_service(WORKERS=2, PROGRAM=place)
-    pids = set(service.all_pids())
+    pids = pool_of(service)
     make(place)
     os.chmod(f"{place}.new", 0o755)
     os.rename(f"{place}.new", place)
     hup(service)
     wait_for(lambda: says(service, "the new program does not run"))
     assert version(service) == version_of(PROGRAM)
-    assert set(service.all_pids()) == pids
+    assert pool_of(service) == pids
     assert not says(service, "the program has changed")
     # And the next one is taken.
     replace(place, PROGRAM)
@@ -189,13 +195,13 @@ def test_a_program_that_does_not_run_leaves_the_old_one_as_it_is(own_service, pl
 @pytest.mark.parametrize("spoil", [lambda place: place.unlink(), lambda place: place.chmod(0o644)], ids=["gone", "not executable"])
 def test_a_program_that_cannot_be_executed_leaves_the_old_one_as_it_is(own_service, place, new_program, spoil):
     service = own_service(WORKERS=2, PROGRAM=place)
-    pids = set(service.all_pids())
+    pids = pool_of(service)
     replace(place, new_program)
     spoil(place)
     hup(service)
     (line,) = wait_for(lambda: says(service, "the new program does not run"))
     assert line["program"] == str(place)
-    assert set(service.all_pids()) == pids
+    assert pool_of(service) == pids
     assert service.get("/health").status == 200
 
 
