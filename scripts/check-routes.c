@@ -103,6 +103,9 @@ find_fault_in_path(const char *path)
 		return "a path has at most 255 bytes";
 	if (strcmp(path, "/.problem") == 0)
 		return "nginx has this path for its own errors";
+	if (strncmp(path, "/static/", 8) == 0 ||
+	    strncmp(path, "/.files/", 8) == 0)
+		return "nginx serves files below this path";
 	for (const char *p = path; p; p = strchr(p + 1, '/')) {
 		const char *fault = find_fault_in_segment(p + 1);
 

@@ -66,6 +66,8 @@ def assert_refused(tree, run, path, says):
     ("/orders%20", "a segment has only letters, digits and -._~:@+,="),
     ("/" + 255 * "x", "a path has at most 255 bytes"),
     ("/.problem", "nginx has this path for its own errors"),
+    ("/static/{name}", "nginx serves files below this path"),
+    ("/.files/list", "nginx serves files below this path"),
 ])
 def test_a_path_that_cannot_be_served_fails_the_build_with_a_sentence(tree, path, says):
     run = make(tree, "build/check-routes", f'ROUTE(orders, "{path}", GET, 0)')
