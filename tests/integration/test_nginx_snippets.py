@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -79,6 +80,18 @@ def test_a_folder_may_be_relative_and_its_files_links_as_in_a_mounted_configmap(
     service = own_service(start=False, WORKERS=2, NGINX_CONF_D="../" + conf_d.name)
     assert service.folder.parent == conf_d.parent
     assert service.start().get("/own").body == b"own"
+
+
+def test_a_reload_takes_a_new_and_a_changed_snippet_and_refuses_a_wrong_one(own_service, conf_d):
+    service = own_service(WORKERS=2, NGINX_CONF_D=conf_d)
+    for text in ("one", "two"):
+        (conf_d / "own.conf").write_text(f'location = /own {{ return 200 "{text}"; }}\n')
+        os.kill(service.process.pid, signal.SIGUSR1)
+        wait_for(lambda: service.get("/own").body == text.encode(), 30)  # noqa: B023
+    (conf_d / "own.conf").write_text("wrong;\n")
+    os.kill(service.process.pid, signal.SIGUSR1)
+    wait_for(lambda: 'unknown directive "wrong"' in service.log.read_text(), 30)
+    assert service.get("/own").body == b"two"
 
 
 def test_an_installed_service_has_the_snippets_of_its_tree(conf_d):

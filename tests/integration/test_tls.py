@@ -226,6 +226,14 @@ def test_hup_of_nginx_takes_a_new_certificate_and_loses_no_request(certificates,
     assert not lost and set(answered) == {200}
 
 
+def test_usr1_of_the_service_takes_a_new_certificate_too(certificates, own_service, tmp_path):
+    install(certificates / "one.x", tmp_path / "current.x")
+    service = own_service(**variables(tmp_path, TLS_CERTIFICATE=tmp_path / "current.pem", TLS_KEY=tmp_path / "current.key"))
+    install(certificates / "two.x", tmp_path / "current.x")
+    os.kill(service.process.pid, signal.SIGUSR1)
+    wait_for(lambda: subject(service) == "two", 30)
+
+
 def test_after_a_bad_certificate_the_old_one_stays(certificates, own_service, tmp_path):
     install(certificates / "one.x", tmp_path / "current.x")
     service = own_service(**variables(tmp_path, TLS_CERTIFICATE=tmp_path / "current.pem", TLS_KEY=tmp_path / "current.key"))
