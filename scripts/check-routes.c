@@ -92,6 +92,18 @@ is_repeated(const char *path, const char *word)
 	return 0;
 }
 
+/* Whether nginx has a location of its own for a path (nginx/). */
+static int
+is_reserved(const char *path)
+{
+	static const char *const folders[] = {"/.files/", "/static/"};
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (strncmp(path, folders[i], strlen(folders[i])) == 0)
+			return 1;
+	return strcmp(path, "/.problem") == 0;
+}
+
 static const char *
 find_fault_in_path(const char *path)
 {
@@ -101,11 +113,9 @@ find_fault_in_path(const char *path)
 		return "a path must begin with /";
 	if (strlen(path) > PATH_MAX_LENGTH)
 		return "a path has at most 255 bytes";
-	if (strcmp(path, "/.problem") == 0)
-		return "nginx has this path for its own errors";
-	if (strncmp(path, "/static/", 8) == 0 ||
-	    strncmp(path, "/.files/", 8) == 0)
-		return "nginx serves files below this path";
+	if (is_reserved(path))
+		return "nginx serves /.problem, and all below /.files/ and "
+		       "/static/, by itself";
 	for (const char *p = path; p; p = strchr(p + 1, '/')) {
 		const char *fault = find_fault_in_segment(p + 1);
 

@@ -79,11 +79,13 @@ decode_path(const char *target, char *path, size_t size)
 	path[used] = '\0';
 }
 
-/* The location of nginx/static.conf.template. */
-static bool
-is_static(const char *path)
+/* No route is below /static/, which is the location of nginx's own files. */
+static int
+find_endpoint(enum method method, const char *path)
 {
-	return strncmp(path, "/static/", strlen("/static/")) == 0;
+	if (strncmp(path, "/static/", strlen("/static/")) == 0)
+		return ENDPOINT_STATIC;
+	return router_find(method, path);
 }
 
 bool
@@ -107,7 +109,7 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	decode_path(skip_authority(line + target), path, sizeof(path));
 	method = request_method_parse(name);
 	*request = (struct request_sample){
-	    .endpoint = router_find(method, target ? path : ""),
+	    .endpoint = find_endpoint(method, target ? path : ""),
 	    .method = method,
 	    .status = (int)status,
 	    .duration_ns =
@@ -115,8 +117,6 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	    .queue_ns = -1,
 	    .body_bytes = bytes,
 	};
-	if (request->endpoint == ENDPOINT_OTHER && target && is_static(path))
-		request->endpoint = ENDPOINT_STATIC;
 	return true;
 }
 

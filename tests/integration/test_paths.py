@@ -222,6 +222,16 @@ def test_a_rate_limit_is_of_the_route_whatever_its_words_are(service):
     assert set(answers[:-1]) == {200}
 
 
+def test_a_static_file_is_no_request_for_a_route_with_a_word(start, tmp_path):
+    (tmp_path / "app.js").write_text("1;")
+    tmp_path.chmod(0o755)
+    service = start(STATIC_DIR=tmp_path)
+    assert service.get("/static/app.js").body == b"1;"
+    assert service.get("/other/app.js").json["endpoint"] == "tenant_any"
+    wait_for(lambda: service.requests().get(("static", "GET", "200")) == 1)
+    wait_for(lambda: requests(service).get(("tenant_any", "GET", "200")) == 1)
+
+
 def test_routes_that_are_turned_off_are_not_served_by_others(start):
     service = start(FCGI_WEBAPP_EXERCISE="false")
     assert service.get("/status/200").status == 404

@@ -65,9 +65,9 @@ def assert_refused(tree, run, path, says):
     ("/orders;", "a segment has only letters, digits and -._~:@+,="),
     ("/orders%20", "a segment has only letters, digits and -._~:@+,="),
     ("/" + 255 * "x", "a path has at most 255 bytes"),
-    ("/.problem", "nginx has this path for its own errors"),
-    ("/static/{name}", "nginx serves files below this path"),
-    ("/.files/list", "nginx serves files below this path"),
+    ("/.problem", "nginx serves /.problem, and all below /.files/ and /static/, by itself"),
+    ("/.files/{name}", "nginx serves /.problem, and all below /.files/ and /static/, by itself"),
+    ("/static/{name}", "nginx serves /.problem, and all below /.files/ and /static/, by itself"),
 ])
 def test_a_path_that_cannot_be_served_fails_the_build_with_a_sentence(tree, path, says):
     run = make(tree, "build/check-routes", f'ROUTE(orders, "{path}", GET, 0)')
@@ -109,7 +109,7 @@ def test_no_object_is_compiled_with_a_table_that_is_refused(tree):
 
 def test_paths_that_the_router_serves_pass(tree):
     paths = ["/orders", "/orders/", "/orders/{id}", "/status", "/status/200", "/{word}", "/{word}/", "/{a}/{b}", "/{a}/orders/{b}/c",
-             "/orders/{id}/items/{item}", "/a.b/c-d_e~f/@me/x:y+z,=", "/straße/…", "/" + "/".join("{word%d}" % number for number in range(8))]
+             "/orders/{id}/items/{item}", "/static", "/.well-known/{name}", "/a.b/c-d_e~f/@me/x:y+z,=", "/straße/…", "/" + "/".join("{word%d}" % number for number in range(8))]
     run = make(tree, "build/check-routes", *(f'ROUTE(orders{number}, "{path}", GET, 0)' for number, path in enumerate(paths)))
     assert (run.returncode, run.stderr) == (0, "")
 
