@@ -26,9 +26,9 @@ const struct route router_routes[] = {
 #undef ROUTE
 };
 
-enum {
-#define ROUTE(name, path, methods, flags) +sizeof(path) / 2
-	SEGMENTS_MAX =
+/* It has at least as many bytes as the paths have segments (path_tree.h). */
+struct segments {
+#define ROUTE(name, path, methods, flags) char path_##name[sizeof(path) / 2];
 #include "app/routes.def"
 #undef ROUTE
 };
@@ -36,7 +36,7 @@ enum {
 enum { PATH_SIZE = 64 << 10 }; /* nginx accepts paths of 16 KiB */
 
 /* The number of a path is the endpoint of its first line. */
-static struct path_tree_node nodes[PATH_TREE_SIZE(SEGMENTS_MAX)];
+static struct path_tree_node nodes[PATH_TREE_SIZE(sizeof(struct segments))];
 static struct path_tree tree;
 
 /* The next line of the same path; ENDPOINT_OTHER behind the last one. */
