@@ -18,27 +18,28 @@ from conftest import ROOT, exists, parse, wait_for
 
 SECONDS = float(os.environ.get("POOL_SECONDS", "5"))
 
+# Names that no application has, so that these tests pass in a tree with metrics of its own.
 METRICS = """
-COUNTER_BY(notes_created_total, "Notes created.", "kind", VALUE(KIND_short, "short") VALUE(KIND_long, "long"))
-COUNTER(notes_read_total, "Notes read.")
-GAUGE(notes_open_files, "Files that workers have open.")
-GAUGE_LAST(notes_stored, "Notes in the database.")
-HISTOGRAM_BY(notes_query_seconds, "Time of a database query.", BUCKETS(0.001, 0.5, 2), "kind", VALUE(QUERY_read, "read"))
-HISTOGRAM(notes_size_bytes, "Sizes of notes.", BUCKETS(100, 1000))
+COUNTER_BY(sample_created_total, "Notes created.", "kind", VALUE(SAMPLE_short, "short") VALUE(SAMPLE_long, "long"))
+COUNTER(sample_read_total, "Notes read.")
+GAUGE(sample_open_files, "Files that workers have open.")
+GAUGE_LAST(sample_stored, "Notes in the database.")
+HISTOGRAM_BY(sample_query_seconds, "Time of a database query.", BUCKETS(0.001, 0.5, 2), "kind", VALUE(SAMPLE_read, "read"))
+HISTOGRAM(sample_size_bytes, "Sizes of notes.", BUCKETS(100, 1000))
 """
 
 # Each changes one metric by the number in the path; /kind/{text} counts a label.
 HANDLERS = {
-    "kind": "metric_add(service, notes_created_total, 1, metric_label(notes_created_total, text));",
-    "read": "metric_add(service, notes_read_total, 1);",
-    "long": "metric_add(service, notes_created_total, 1, KIND_long);",
-    "open": "metric_set(service, notes_open_files, number);",
-    "more": "metric_add(service, notes_open_files, number);",
-    "stored": "metric_set(service, notes_stored, number);",
-    "query": "metric_observe(service, notes_query_seconds, number, QUERY_read);",
-    "size": "metric_observe(service, notes_size_bytes, number);",
-    "all": "metric_add(service, notes_read_total, 1); metric_add(service, notes_open_files, 1);"
-           "metric_observe(service, notes_query_seconds, number, QUERY_read);",
+    "kind": "metric_add(service, sample_created_total, 1, metric_label(sample_created_total, text));",
+    "read": "metric_add(service, sample_read_total, 1);",
+    "long": "metric_add(service, sample_created_total, 1, SAMPLE_long);",
+    "open": "metric_set(service, sample_open_files, number);",
+    "more": "metric_add(service, sample_open_files, number);",
+    "stored": "metric_set(service, sample_stored, number);",
+    "query": "metric_observe(service, sample_query_seconds, number, SAMPLE_read);",
+    "size": "metric_observe(service, sample_size_bytes, number);",
+    "all": "metric_add(service, sample_read_total, 1); metric_add(service, sample_open_files, 1);"
+           "metric_observe(service, sample_query_seconds, number, SAMPLE_read);",
 }
 
 
@@ -48,13 +49,13 @@ def make_tree(folder, metrics=METRICS, handlers=True):
         table.write(metrics)
     for name, call in HANDLERS.items() if handlers else ():
         with (folder / "fcgi/app/routes.def").open("a") as table:
-            table.write(f'ROUTE({name}, "/{name}/{{number}}", POST, NONBLOCKING)\n')
-        (folder / f"fcgi/app/endpoints/{name}.c").write_text(f"""
+            table.write(f'ROUTE(sample_{name}, "/sample/{name}/{{number}}", POST, NONBLOCKING)\n')
+        (folder / f"fcgi/app/endpoints/sample_{name}.c").write_text(f"""
 #include <stdlib.h>
 #include "http/router.h"
 #include "metric.h"
 void
-endpoint_{name}(const struct request *request, struct response *response)
+endpoint_sample_{name}(const struct request *request, struct response *response)
 {{
 	const struct service *service = request->service;
 	const char *text = request->parameter;
@@ -94,16 +95,16 @@ def app(tree):
 
 
 def post(service, path):
-    assert service.request("POST", path).status == 200
+    assert service.request("POST", "/sample" + path).status == 200
 
 
 def created(service):
-    return {dict(key[1:])["kind"]: value for key, value in service.scrape().items() if key[0] == "notes_created_total"}
+    return {dict(key[1:])["kind"]: value for key, value in service.scrape().items() if key[0] == "sample_created_total"}
 
 
-OPEN = ("notes_open_files",)
-STORED = ("notes_stored",)
-QUERIES = ("notes_query_seconds_count", ("kind", "read"))
+OPEN = ("sample_open_files",)
+STORED = ("sample_stored",)
+QUERIES = ("sample_query_seconds_count", ("kind", "read"))
 
 
 def test_counters_gauges_and_histograms_are_in_both_formats(app):
@@ -116,19 +117,19 @@ def test_counters_gauges_and_histograms_are_in_both_formats(app):
     assert samples[STORED] == -7.5
     assert samples[OPEN] == 0
     assert samples[QUERIES] == 2
-    assert samples[("notes_query_seconds_count", ("kind", "other"))] == 0
-    assert samples[("notes_query_seconds_sum", ("kind", "read"))] == 3.25
-    assert samples[("notes_query_seconds_bucket", ("kind", "read"), ("le", "0.5"))] == 1
-    assert samples[("notes_query_seconds_bucket", ("kind", "read"), ("le", "2.0"))] == 1
-    assert samples[("notes_size_bytes_sum",)] == 201
-    assert samples[("notes_size_bytes_bucket", ("le", "100.0"))] == 1
+    assert samples[("sample_query_seconds_count", ("kind", "other"))] == 0
+    assert samples[("sample_query_seconds_sum", ("kind", "read"))] == 3.25
+    assert samples[("sample_query_seconds_bucket", ("kind", "read"), ("le", "0.5"))] == 1
+    assert samples[("sample_query_seconds_bucket", ("kind", "read"), ("le", "2.0"))] == 1
+    assert samples[("sample_size_bytes_sum",)] == 201
+    assert samples[("sample_size_bytes_bucket", ("le", "100.0"))] == 1
     headers = {"Accept": "application/openmetrics-text;version=1.0.0"}
     text = service.get("/metrics", port=service.metrics_port, headers=headers).body.decode()
     families = {family.name: family for family in parse_openmetrics(text)}
-    assert (families["notes_created"].type, families["notes_created"].documentation) == ("counter", "Notes created.")
-    assert (families["notes_query_seconds"].type, families["notes_query_seconds"].unit) == ("histogram", "seconds")
-    assert families["notes_size_bytes"].unit == "bytes"
-    assert families["notes_stored"].type == "gauge"
+    assert (families["sample_created"].type, families["sample_created"].documentation) == ("counter", "Notes created.")
+    assert (families["sample_query_seconds"].type, families["sample_query_seconds"].unit) == ("histogram", "seconds")
+    assert families["sample_size_bytes"].unit == "bytes"
+    assert families["sample_stored"].type == "gauge"
     plain = service.get("/metrics", port=service.metrics_port).body
     run = subprocess.run(["promtool", "check", "metrics"], input=plain, capture_output=True)
     assert (run.returncode, run.stdout + run.stderr) == (0, b"")
@@ -143,9 +144,9 @@ def test_an_impossible_observation_is_counted_nowhere_and_logged_once(app, numbe
     for _ in range(3):
         post(service, f"/query/{number}")
     samples = service.scrape()
-    assert {value for key, value in samples.items() if key[0].startswith("notes_query_seconds")} == {0}
+    assert {value for key, value in samples.items() if key[0].startswith("sample_query_seconds")} == {0}
     (line,) = [line for line in service.log_lines() if "refused" in line["msg"]]
-    assert (line["metric"], line["reason"]) == ("notes_query_seconds", reason)
+    assert (line["metric"], line["reason"]) == ("sample_query_seconds", reason)
 
 
 def test_a_gauge_that_is_not_finite_is_refused(app):
@@ -198,11 +199,11 @@ def test_plain_cgi_counts_too_and_has_no_gauge_of_a_worker(tree, tmp_path):
     program = tree / "build/fcgi-webapp"
     for path in ("/long/1", "/open/3", "/stored/4", "/query/0.1", "/read/1"):
         run = subprocess.run([program], capture_output=True, text=True, env={
-            "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "POST", "PATH_INFO": path, "FCGI_WEBAPP_METRICS_FILE": str(tmp_path / "counters")})
+            "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "POST", "PATH_INFO": "/sample" + path, "FCGI_WEBAPP_METRICS_FILE": str(tmp_path / "counters")})
         assert "Status: 200" in run.stdout or "{}" in run.stdout, run
     samples = parse(subprocess.run([program, "metrics", "--metrics-file", tmp_path / "counters"], capture_output=True, text=True, check=True).stdout)
-    assert samples[("notes_created_total", ("kind", "long"))] == 1
-    assert samples[("notes_read_total",)] == 1
+    assert samples[("sample_created_total", ("kind", "long"))] == 1
+    assert samples[("sample_read_total",)] == 1
     assert samples[QUERIES] == 1
     assert (samples[OPEN], samples[STORED]) == (0, 4)
 
@@ -215,7 +216,7 @@ def test_all_are_exact_while_processes_are_killed(app):
     def client(number):
         while not stop.is_set():
             try:
-                good = service.request("POST", "/all/0.25").status == 200
+                good = service.request("POST", "/sample/all/0.25").status == 200
             except (OSError, http.client.HTTPException):
                 good = False
             (answered if good else failed)[number] += 1
@@ -231,7 +232,7 @@ def test_all_are_exact_while_processes_are_killed(app):
                 os.kill(dice.choice(pids), signal.SIGKILL)
                 kills += 1
         with contextlib.suppress(AssertionError):
-            now = service.scrape()[("notes_read_total",)]
+            now = service.scrape()[("sample_read_total",)]
             low += [(last, now)] if now < last else []
             last = now
         time.sleep(0.05)
@@ -240,7 +241,7 @@ def test_all_are_exact_while_processes_are_killed(app):
         thread.join()
     wait_for(lambda: len(service.workers) == 4, what="all workers")
     samples = service.scrape()
-    read, queries, total = samples[("notes_read_total",)], samples[QUERIES], samples[("notes_query_seconds_sum", ("kind", "read"))]
+    read, queries, total = samples[("sample_read_total",)], samples[QUERIES], samples[("sample_query_seconds_sum", ("kind", "read"))]
     print(f"{sum(answered)} answers, {sum(failed)} failures, {kills} kills; counter {read}, histogram {queries}, sum {total}")
     assert low == []
     assert kills > 0 and sum(answered) > 100
@@ -257,11 +258,11 @@ def test_all_are_exact_while_processes_are_killed(app):
         post(service, "/all/0.25")
     after = service.scrape()
     assert after[OPEN] == 50
-    assert after[QUERIES] - before[QUERIES] == after[("notes_read_total",)] - before[("notes_read_total",)] == 50
+    assert after[QUERIES] - before[QUERIES] == after[("sample_read_total",)] - before[("sample_read_total",)] == 50
 
 
 def test_a_change_of_labels_keeps_the_counts_of_those_that_stay(app, tree, tmp_path):
-    changed = METRICS.replace('VALUE(KIND_short, "short")', 'VALUE(KIND_tiny, "tiny")').replace("BUCKETS(0.001, 0.5, 2)", "BUCKETS(0.01, 1)")
+    changed = METRICS.replace('VALUE(SAMPLE_short, "short")', 'VALUE(SAMPLE_tiny, "tiny")').replace("BUCKETS(0.001, 0.5, 2)", "BUCKETS(0.01, 1)")
     other = make_tree(tmp_path / "other", changed)
     new_program = build(other)
     service = app()
@@ -273,8 +274,8 @@ def test_a_change_of_labels_keeps_the_counts_of_those_that_stay(app, tree, tmp_p
     service.start()
     samples = service.scrape()
     assert created(service) == {"tiny": 0, "long": 2, "other": 1}
-    assert samples[("notes_query_seconds_bucket", ("kind", "read"), ("le", "1.0"))] == 1
-    assert samples[("notes_query_seconds_bucket", ("kind", "read"), ("le", "0.01"))] == 0
+    assert samples[("sample_query_seconds_bucket", ("kind", "read"), ("le", "1.0"))] == 1
+    assert samples[("sample_query_seconds_bucket", ("kind", "read"), ("le", "0.01"))] == 0
     assert (samples[QUERIES], samples[STORED], samples[OPEN]) == (1, 9, 0)
     post(service, "/kind/tiny")
     assert service.stop() == 0
@@ -284,17 +285,17 @@ def test_a_change_of_labels_keeps_the_counts_of_those_that_stay(app, tree, tmp_p
 
 
 @pytest.mark.parametrize("call", [
-    "metric_add(service, notes_created_total, 1);",
-    "metric_add(service, notes_created_total, 1, QUERY_read);",
-    "metric_add(service, notes_read_total, 1, KIND_long);",
-    "metric_add(service, notes_raed_total, 1);",
-    "metric_add(service, notes_read_total, -1);",
-    "metric_set(service, notes_read_total, 1);",
-    "metric_observe(service, notes_stored, 1);",
+    "metric_add(service, sample_created_total, 1);",
+    "metric_add(service, sample_created_total, 1, SAMPLE_read);",
+    "metric_add(service, sample_read_total, 1, SAMPLE_long);",
+    "metric_add(service, sample_raed_total, 1);",
+    "metric_add(service, sample_read_total, -1);",
+    "metric_set(service, sample_read_total, 1);",
+    "metric_observe(service, sample_stored, 1);",
 ])
 def test_a_call_that_does_not_fit_its_metric_does_not_compile(tree, tmp_path, call):
     source = tmp_path / "call.c"
-    for statement, compiles in ((call, False), ("metric_add(service, notes_created_total, 1, KIND_long);", True)):
+    for statement, compiles in ((call, False), ("metric_add(service, sample_created_total, 1, SAMPLE_long);", True)):
         source.write_text(f'#include "metric.h"\nvoid f(const struct service *service);\nvoid f(const struct service *service) {{ {statement} }}\n')
         run = subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", f"-I{tree}/fcgi", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
                               "-Werror", "-c", "-o", tmp_path / "call.o", source], capture_output=True, text=True)
@@ -313,20 +314,20 @@ def test_a_tree_with_metrics_of_its_own_passes_the_unit_tests_and_those_of_the_d
 
 
 @pytest.mark.parametrize("line, fault", [
-    ('COUNTER(notes_created, "Notes.")', "the names of counters end in _total"),
-    ('GAUGE(notes_total, "Notes.")', "the names of counters end in _total"),
-    ('COUNTER(http_notes_total, "Notes.")', "the engine's metrics"),
-    ('GAUGE(notes_open, "")', "a help is one line"),
-    ('GAUGE(notes_open, "A \\"note\\".")', "a help is one line"),
-    ('GAUGE_BY(notes_open, "Notes.", "a-b", VALUE(A, "a"))', "a label has"),
-    ('HISTOGRAM_BY(notes_seconds, "Time.", BUCKETS(1), "le", VALUE(A, "a"))', "that of buckets"),
-    ('GAUGE_BY(notes_open, "Notes.", "kind", VALUE(A, "a b"))', "no space"),
-    ('GAUGE_BY(notes_open, "Notes.", "kind", VALUE(A, "other"))', "without a VALUE"),
-    ('GAUGE_BY(notes_open, "Notes.", "kind", VALUE(A, "a") VALUE(B, "a"))', "same value twice"),
-    ('HISTOGRAM(notes_seconds, "Time.", BUCKETS(1, 0.5))', "that increase"),
-    ('HISTOGRAM(notes_seconds, "Time.", BUCKETS(-1, 0.5))', "numbers from 0"),
-    ('HISTOGRAM(notes_seconds, "Time.", BUCKETS(1)) GAUGE(notes_seconds_sum, "Sum.")', "series of this name"),
-    ('COUNTER(notes_total, "Notes.") GAUGE(notes_created, "Time.")', "series of this name"),
+    ('COUNTER(sample_created, "Notes.")', "the names of counters end in _total"),
+    ('GAUGE(sample_total, "Notes.")', "the names of counters end in _total"),
+    ('COUNTER(http_sample_total, "Notes.")', "the engine's metrics"),
+    ('GAUGE(sample_open, "")', "a help is one line"),
+    ('GAUGE(sample_open, "A \\"note\\".")', "a help is one line"),
+    ('GAUGE_BY(sample_open, "Notes.", "a-b", VALUE(A, "a"))', "a label has"),
+    ('HISTOGRAM_BY(sample_seconds, "Time.", BUCKETS(1), "le", VALUE(A, "a"))', "that of buckets"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "a b"))', "no space"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "other"))', "without a VALUE"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "a") VALUE(B, "a"))', "same value twice"),
+    ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(1, 0.5))', "that increase"),
+    ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(-1, 0.5))', "numbers from 0"),
+    ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(1)) GAUGE(sample_seconds_sum, "Sum.")', "series of this name"),
+    ('COUNTER(sample_total, "Notes.") GAUGE(sample_created, "Time.")', "series of this name"),
 ])
 def test_a_line_that_prometheus_would_not_accept_fails_the_build(tmp_path, line, fault):
     for name in ("Makefile", "scripts", "fcgi"):
@@ -335,4 +336,4 @@ def test_a_line_that_prometheus_would_not_accept_fails_the_build(tmp_path, line,
         table.write(line + "\n")
     run = make(tmp_path, "build/check-metrics")
     assert run.returncode != 0 and fault in run.stderr, run.stderr
-    assert run.stderr.startswith("fcgi/app/metrics.def: notes_") or "http_" in line
+    assert run.stderr.startswith("fcgi/app/metrics.def: sample_") or "http_" in line
