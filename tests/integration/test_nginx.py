@@ -49,6 +49,14 @@ def test_nginx_waits_longer_than_the_request_timeout_and_than_a_delay(folder, ti
     assert seconds(re.search(r"fastcgi_read_timeout (\S+);", text)[1]) == least
 
 
+def test_nginx_accepts_a_program_without_a_route_that_has_a_rate_limit(folder):
+    program = folder / "program"
+    program.write_text(f'#!/bin/sh\n"{PROGRAM}" "$@" | sed "/limited_route\\|zone=harmful/d"\n')
+    program.chmod(0o755)
+    text = dump(folder, PROGRAM=str(program))
+    assert "location = /bye {" in text and "zone=harmful burst" not in text
+
+
 # --- what the log says --------------------------------------------------------
 
 
