@@ -62,7 +62,7 @@ def percent(share):
 
 
 # Endpoints that do not count for the service level, and the objectives.
-PROBES = find("job:http_requests:error_ratio_rate5m", 'endpoint!~"([^"]*)"')
+UNCOUNTED = find("job:http_requests:error_ratio_rate5m", 'endpoint!~"([^"]*)"')
 SLOW_SECONDS = float(find("job:http_requests:slow_ratio_rate5m", 'le="([^"]*)"'))
 BURN_FAST, ERROR_BUDGET = factors("ErrorBudgetBurnFast")
 BURN_SLOW, SLOW_BUDGET = factors("LatencyBurnSlow")

@@ -9,7 +9,7 @@ Bps, reqps, percentunit. A panel with `alerts=["AppDown"]` links to the runbook 
 """
 
 from alert_table import alert_table
-from alerts import (BURN_FAST, BURN_SLOW, ERROR_BUDGET, PROBES, SLOW_BUDGET, SLOW_SECONDS, percent, threshold,
+from alerts import (BURN_FAST, BURN_SLOW, ERROR_BUDGET, SLOW_BUDGET, SLOW_SECONDS, UNCOUNTED, percent, threshold,
                     windows)
 from application import has_route
 from panels import color, graph, tile
@@ -18,8 +18,8 @@ from queries import highest, increase, lowest, namespace, nginx, per_second, pod
 POD = "namespace, pod"
 CONTAINER = "namespace, pod, container"
 
-# Requests without probes, as the service level counts them.
-COUNTED = 'endpoint!~"%s"' % PROBES
+# The requests that the service level counts.
+COUNTED = 'endpoint!~"%s"' % UNCOUNTED
 ANSWERS = total(per_second(service("http_requests_total", COUNTED)))
 FAILED = per_second(service("http_requests_total", COUNTED, 'code=~"5.."'))
 ERROR_SHARE = "(%s or vector(0)) / %s" % (total(FAILED), ANSWERS)
@@ -70,7 +70,7 @@ def requests():
         graph("Errors", "percentunit",
               ("{{endpoint}}", "(%s / on () group_left () %s) > 0" % (total(FAILED, by="endpoint"), ANSWERS)),
               ("all", ERROR_SHARE),
-              about="Share of the requests answered with a 5xx, without probes, as in the alerts. The line is %g times the "
+              about="Share of the requests answered with a 5xx, as the alerts count them. The line is %g times the "
                     "budget of %s." % (BURN_FAST, percent(ERROR_BUDGET)),
               alerts=["ErrorBudgetBurnFast", "ErrorBudgetBurnSlow"], thresholds=[("red", ERRORS_FAST)], width=12),
         graph("Duration", "s",
