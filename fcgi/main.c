@@ -20,6 +20,7 @@
 #include "metrics/collectors/listen_backlog.h"
 #include "metrics/counters_guard.h"
 #include "options.h"
+#include "http/nginx_headers.h"
 #include "http/nginx_locations.h"
 #include "master/pool.h"
 #include "master/supervisor.h"
@@ -120,6 +121,17 @@ run_nginx_headers(int argc, char **argv)
 }
 
 static int
+run_nginx_bodies(int argc, char **argv)
+{
+	struct options options;
+
+	if (parse_nginx_arguments(argc, argv, &options) < 0)
+		return 2;
+	nginx_bodies_print(stdout);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int
 run_load(int argc, char **argv)
 {
 	struct options options;
@@ -165,6 +177,8 @@ static const struct {
 	run_nginx_locations},
     {"nginx-headers", "print the part of nginx.conf that passes headers",
 	run_nginx_headers},
+    {"nginx-bodies", "print the part of nginx.conf that limits bodies",
+	run_nginx_bodies},
 };
 
 static void
@@ -204,7 +218,8 @@ main(int argc, char **argv)
 	}
 	fprintf(stderr,
 	    "fcgi-webapp: '%s' is not a command; it takes serve, metrics, "
-	    "load, nginx-locations or nginx-headers (see fcgi-webapp --help)\n",
+	    "load, nginx-locations, nginx-headers or nginx-bodies (see "
+	    "fcgi-webapp --help)\n",
 	    command);
 	return 2;
 }

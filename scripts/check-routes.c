@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../fcgi/http/body_size.h"
+
 #define GET    1u
 #define POST   2u
 #define PUT    4u
@@ -16,6 +18,7 @@
 #define RATE_LIMITED    2u
 #define FAULT_INJECTION 0u
 #define ALWAYS          0u
+#define BODY(size)      0u
 
 enum { PATH_MAX_LENGTH = 255, WORDS_MAX = 8 };
 
@@ -25,9 +28,10 @@ static const struct route {
 	const char *path;
 	unsigned methods;
 	unsigned flags;
+	const char *flags_text;
 } routes[] = {
 #define ROUTE(name, path, methods, flags)                                      \
-	{__LINE__, #name, path, methods, flags},
+	{__LINE__, #name, path, methods, flags, #flags},
 #include "../fcgi/app/routes.def"
 #undef ROUTE
 };
@@ -131,6 +135,26 @@ find_fault_in_path(const char *path)
 	return NULL;
 }
 
+#define SIZE_OR(name, bits)   #name " or "
+#define SIZE_CALL(name, bits) "BODY(" #name ")",
+
+/* What is wrong with the BODY(size) of a route; NULL: nothing. */
+static const char *
+find_fault_in_body(const char *flags)
+{
+	static const char *const calls[] = {BODY_SIZES(SIZE_CALL)};
+	const char *body = strstr(flags, "BODY(");
+
+	if (!body)
+		return NULL;
+	if (strstr(body + 1, "BODY("))
+		return "a route has one BODY(size)";
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (strncmp(body, calls[i], strlen(calls[i])) == 0)
+			return NULL;
+	return "the size of BODY must be " BODY_SIZES(SIZE_OR) "absent";
+}
+
 /* The same path to the router: {words} are alike, whatever their names. */
 static int
 is_same_path(const char *a, const char *b)
@@ -177,6 +201,8 @@ check(const struct route *route)
 		fault = "unknown paths are counted as \"other\"";
 	if (!fault && strcmp(route->name, "static") == 0)
 		fault = "static files are counted as \"static\"";
+	if (!fault)
+		fault = find_fault_in_body(route->flags_text);
 	if (!fault && route->methods == 0)
 		fault = "a route has at least one method";
 	if (!fault)

@@ -8,8 +8,8 @@
  *   inside FCGX_Accept_r() would close the connection.
  * - libfcgi never reads the socket, because FCGX_Accept_r() would block on an
  *   incomplete request. The request is received here and record.c validates
- *   its records. libfcgi then reads the complete request from memory
- *   (libfcgi.h).
+ *   its records. libfcgi reads the complete parameters from memory (libfcgi.h)
+ *   and never the body, which body.c keeps.
  */
 #include "fastcgi/connection.h"
 
@@ -31,10 +31,14 @@ static unsigned char received[RECORD_REQUEST_MAX];
 /* The value of FCGI_MAX_CONNS. */
 static unsigned connections_allowed;
 
+static size_t (*find_body_max)(char *const *parameters);
+
 int
-connection_init(unsigned connections_max)
+connection_init(
+    unsigned connections_max, size_t (*body_max)(char *const *parameters))
 {
 	connections_allowed = connections_max;
+	find_body_max = body_max;
 	return FCGX_Init() == 0 ? 0 : -ENOMEM;
 }
 
@@ -71,40 +75,25 @@ connection_open(struct connection *connection, int fd)
 	return 0;
 }
 
-/* Read the body from the complete request. Returns 0 or a negative errno. */
-static int
-read_body(struct connection *connection)
+/* Whether libfcgi has read the parameters of a request that is not over. */
+static bool
+is_accepted(const struct connection *connection)
 {
-	const char *length =
-	    FCGX_GetParam("CONTENT_LENGTH", connection->fcgi.envp);
-	unsigned long size = length ? strtoul(length, NULL, 10) : 0;
-	char rest[512];
-
-	if (size > 0 && size <= RECORD_REQUEST_MAX) {
-		connection->body = malloc(size + 1);
-		if (!connection->body)
-			return -ENOMEM;
-		connection->body_length = (size_t)FCGX_GetStr(
-		    connection->body, (int)size, connection->fcgi.in);
-		connection->body[connection->body_length] = '\0';
-	}
-	/* Read up to the end of the stream: a rest would precede the next
-	 * request. */
-	while (FCGX_GetStr(rest, sizeof(rest), connection->fcgi.in) > 0)
-		;
-	return FCGX_GetError(connection->fcgi.in) ? -EPROTO : 0;
+	return connection->fcgi.in != NULL;
 }
 
-static enum connection_status
-accept_request(struct connection *connection)
+/* Let libfcgi read the complete parameters. Returns 0 or -EPROTO. */
+static int
+accept_request(struct connection *connection, size_t size)
 {
+	libfcgi_set_input(received, size);
 	connection->fcgi.keepConnection = 1;
-	if (FCGX_Accept_r(&connection->fcgi) < 0 || read_body(connection) < 0)
-		return CONNECTION_ENDED;
+	if (FCGX_Accept_r(&connection->fcgi) < 0)
+		return -EPROTO;
 	if (!connection->fcgi.keepConnection)
 		connection->close_after = true;
 	connection->fcgi.keepConnection = 1;
-	return CONNECTION_REQUEST;
+	return 0;
 }
 
 /*
@@ -124,11 +113,11 @@ receive(struct connection *connection)
 	return size > 0 ? (ssize_t)before + size : size;
 }
 
-/* Keep an incomplete request until the rest arrives. */
+/* Keep these bytes of an incomplete request until the rest arrives. */
 static int
 keep_partial(struct connection *connection, size_t size)
 {
-	char *partial = realloc(connection->partial, size);
+	char *partial = realloc(connection->partial, size + 1); /* never 0 */
 
 	if (!partial)
 		return -ENOMEM;
@@ -203,6 +192,38 @@ keep_record(struct progress *progress, size_t length)
 	progress->kept += length;
 }
 
+/* Take the content of a STDIN record. The first one shows the limit. */
+static int
+take_body(struct connection *connection, struct progress *progress,
+    const unsigned char *record, size_t length)
+{
+	if (!is_accepted(connection)) {
+		char **envp;
+
+		if (accept_request(connection, progress->kept) < 0)
+			return -EPROTO;
+		progress->kept = 0;
+		envp = connection->fcgi.envp;
+		body_begin(&connection->body,
+		    FCGX_GetParam("CONTENT_LENGTH", envp), find_body_max(envp));
+	}
+	body_add(&connection->body, record + RECORD_HEADER_SIZE,
+	    length - RECORD_HEADER_SIZE);
+	return 0;
+}
+
+/* Forget an aborted request. Returns whether its connection must be closed. */
+static bool
+forget_request(struct connection *connection, struct progress *progress)
+{
+	progress->kept = 0;
+	if (!is_accepted(connection))
+		return ends_connection(received);
+	FCGX_Free(&connection->fcgi, 0);
+	body_free(&connection->body);
+	return connection->close_after;
+}
+
 /*
  * Process the next record. Returns the result of record_validate(), or
  * RECORD_INVALID if the connection must be closed after a valid record.
@@ -221,25 +242,27 @@ take_record(struct connection *connection, struct progress *progress)
 
 	if (status == RECORD_PARTIAL || status == RECORD_INVALID)
 		return status;
-	if (status == RECORD_PART || status == RECORD_COMPLETE)
+	if (status == RECORD_PART && state != RECORD_IN_STDIN)
 		keep_record(progress, length);
+	else if (status == RECORD_PART &&
+		 take_body(connection, progress, record, length) < 0)
+		return RECORD_INVALID;
 	if (status == RECORD_ANSWER || status == RECORD_ABORT) {
 		guard->problem = answer(connection, record);
 		/* A refused or aborted request without KEEP_CONN. */
 		if (guard->problem ||
 		    (state == RECORD_IDLE && ends_connection(record)) ||
-		    (status == RECORD_ABORT && ends_connection(received)))
+		    (status == RECORD_ABORT &&
+			forget_request(connection, progress)))
 			return RECORD_INVALID;
 	}
-	if (status == RECORD_ABORT)
-		progress->kept = 0;
 	progress->at += next;
 	return status;
 }
 
-/* Let libfcgi read the complete request. */
+/* The request is complete. */
 static enum connection_status
-accept_complete(struct connection *connection, const struct progress *progress,
+complete(struct connection *connection, const struct progress *progress,
     enum record_status status)
 {
 	if (progress->at < progress->size) {
@@ -251,8 +274,10 @@ accept_complete(struct connection *connection, const struct progress *progress,
 		connection->close_after = true;
 	}
 	free_partial(connection);
-	libfcgi_set_input(received, progress->kept);
-	return accept_request(connection);
+	if (!is_accepted(connection) &&
+	    accept_request(connection, progress->kept) < 0)
+		return CONNECTION_ENDED;
+	return CONNECTION_REQUEST;
 }
 
 /* Keep an incomplete request for the next connection_read(). */
@@ -261,11 +286,11 @@ keep_rest(struct connection *connection, const struct progress *progress)
 {
 	size_t rest = progress->size - progress->at;
 
-	if (progress->size == RECORD_REQUEST_MAX) {
-		log_closed("a request exceeds 128 KiB");
+	if (progress->kept + rest == RECORD_REQUEST_MAX) {
+		log_closed("the parameters exceed 128 KiB");
 		return CONNECTION_ENDED;
 	}
-	if (progress->kept + rest == 0) {
+	if (rest == 0 && connection->guard.state == RECORD_IDLE) {
 		free_partial(connection);
 		return CONNECTION_WAITING;
 	}
@@ -286,27 +311,20 @@ connection_read(struct connection *connection)
 	enum record_status status;
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
-		return CONNECTION_WAITING;
+		return connection->partial ? CONNECTION_PARTIAL
+					   : CONNECTION_WAITING;
 	if (size <= 0)
 		return CONNECTION_ENDED;
 	do
 		status = take_record(connection, &progress);
 	while (status != RECORD_PARTIAL && status != RECORD_INVALID);
 	if (connection->guard.state == RECORD_ENDED)
-		return accept_complete(connection, &progress, status);
+		return complete(connection, &progress, status);
 	if (status == RECORD_PARTIAL)
 		return keep_rest(connection, &progress);
 	if (connection->guard.problem)
 		log_closed(connection->guard.problem);
 	return CONNECTION_ENDED;
-}
-
-static void
-free_body(struct connection *connection)
-{
-	free(connection->body);
-	connection->body = NULL;
-	connection->body_length = 0;
 }
 
 int
@@ -319,7 +337,7 @@ connection_respond(struct connection *connection, const char *head,
 	FCGX_PutStr(body, (int)body_length, out);
 	/* Writes the buffered output and END_REQUEST. */
 	FCGX_Finish_r(&connection->fcgi);
-	free_body(connection);
+	body_free(&connection->body);
 	if (connection->fcgi.ipcFd < 0) /* a write failed */
 		return -EPIPE;
 	return connection->close_after;
@@ -335,7 +353,7 @@ connection_stop_reading(struct connection *connection)
 void
 connection_close(struct connection *connection)
 {
-	free_body(connection);
+	body_free(&connection->body);
 	free_partial(connection);
 	if (connection->fd < 0)
 		return;

@@ -7,6 +7,7 @@
 
 #include <fcgiapp.h>
 
+#include "fastcgi/body.h"
 #include "fastcgi/record.h"
 
 enum connection_status {
@@ -25,12 +26,11 @@ struct connection {
 	FCGX_Request fcgi;
 	int fd;           /* -1: closed */
 	bool close_after; /* close it after the current response */
-	char *body;       /* of the current request; owned; NULL: none */
-	size_t body_length;
+	struct body body; /* of the current request */
 
 	/* A request of which a part has arrived. */
 	struct record_guard guard;
-	char *partial; /* the bytes received; owned; NULL: none */
+	char *partial; /* the bytes to keep; owned; NULL: none */
 	size_t partial_length;
 	size_t validated; /* the bytes of these that are whole, valid records */
 };
@@ -38,9 +38,13 @@ struct connection {
 /*
  * Initialise libfcgi; call it once per process, before the first connection.
  * connections_max is the number of connections that the process serves at once,
- * which a web server may ask for (FCGI_MAX_CONNS). Returns 0 or -ENOMEM.
+ * which a web server may ask for (FCGI_MAX_CONNS). body_max returns the limit
+ * for the body of a request in bytes, from the request's parameters
+ * ("NAME=value", terminated by NULL). It is called for requests that have a
+ * body. Returns 0 or -ENOMEM.
  */
-int connection_init(unsigned connections_max);
+int connection_init(
+    unsigned connections_max, size_t (*body_max)(char *const *parameters));
 
 /*
  * Initialise a connection with an accepted descriptor, which it owns from here
@@ -53,7 +57,12 @@ int connection_open(struct connection *connection, int fd);
  * Read what has arrived; never blocks. Records that belong to no request are
  * answered (management.h). If the result is CONNECTION_REQUEST, the environment
  * is in connection->fcgi.envp and the body in connection->body, both until
- * connection_respond() or connection_close().
+ * connection_respond() or connection_close(). A body that was refused
+ * (body->refusal) has been read and discarded: some web servers fail if it is
+ * not read.
+ *
+ * A connection holds at most RECORD_REQUEST_MAX bytes of a request that is
+ * incomplete, and its body (body.h).
  */
 enum connection_status connection_read(struct connection *connection);
 

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 enum {
-	/* Bytes of the largest request with all record headers. nginx's limits
-	 * are lower (nginx/nginx.conf.template). */
+	/* Bytes of the largest parameters with all record headers. nginx's
+	 * limits are lower (nginx/nginx.conf.template). */
 	RECORD_REQUEST_MAX = 128 << 10,
 	RECORD_HEADER_SIZE = 8,
 };

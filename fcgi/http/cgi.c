@@ -2,7 +2,7 @@
  * Converts a CGI environment (RFC 3875; FastCGI uses the same) to a request,
  * and a response to the head of a CGI response. The table lists every variable
  * that is read. nginx sends only these (nginx/nginx.conf.template, and for
- * headers.def nginx_locations.c).
+ * headers.def nginx_headers.c).
  */
 #include "http/cgi.h"
 
@@ -142,6 +142,15 @@ cgi_parse(char *const *environment, struct request *request)
 	request->id = values[REQUEST_ID];
 	request->received_ns = parse_msec(values[REQUEST_TIME]);
 	request->nginx_pid = (pid_t)strtol(values[NGINX_PID], NULL, 10);
+}
+
+size_t
+cgi_body_max(char *const *environment)
+{
+	struct request request;
+
+	cgi_parse(environment, &request);
+	return router_body_max(&request);
 }
 
 struct writer {

@@ -13,6 +13,9 @@
  */
 void cgi_parse(char *const *environment, struct request *request);
 
+/* The limit for the body of this request, in bytes (router_body_max()). */
+size_t cgi_body_max(char *const *environment);
+
 enum { CGI_HEAD_SIZE = RESPONSE_HEAD_MAX + 1 };
 
 /*

@@ -1,6 +1,5 @@
 #include "http/nginx_locations.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,13 @@
  * that wait for it. nginx answers more with a 503 at once.
  */
 enum { BLOCKING_REQUESTS_MAX = 16 };
+
+/*
+ * nginx writes bodies above BODY_DEFAULT to files. Those of one location take
+ * at most this much, or one body if that is larger. It answers more with a 503
+ * at once.
+ */
+enum { BODY_FILES_MAX = 32 << 20 };
 
 /* A path in routes.def has at most 255 bytes, and so has its head. */
 enum { PATH_SIZE = 512 };
@@ -97,13 +103,51 @@ flags_of(int first)
 	return flags & LOCATION_FLAGS;
 }
 
+/* The largest limit for a body of all lines of a path. */
+static size_t
+body_max(int first)
+{
+	size_t max = first == ENDPOINT_OTHER ? BODY_DEFAULT : 0;
+
+	for (int i = first; i < ENDPOINT_OTHER; i++) {
+		size_t own = router_route_body_max(&router_routes[i]);
+
+		if (own > max && first_line(i) == first)
+			max = own;
+	}
+	return max;
+}
+
+/* nginx keeps up to BODY_DEFAULT of a body in memory. */
+static void
+print_body_limits(FILE *out, const char *indent, size_t max)
+{
+	if (max == BODY_DEFAULT)
+		return;
+	fprintf(out, "%s    client_max_body_size %zuk;\n", indent, max >> 10);
+	if (max < BODY_DEFAULT)
+		fprintf(out, "%s    client_body_buffer_size %zuk;\n", indent,
+		    max >> 10);
+	else
+		/* Without a warning for each body that goes to a file. */
+		fprintf(out,
+		    "%s    error_log stderr error;\n"
+		    "%s    limit_conn bodies %zu;\n",
+		    indent, indent,
+		    max < BODY_FILES_MAX ? BODY_FILES_MAX / max : 1);
+}
+
 /* Print what nginx does with the requests for a path, and a location's end. */
 static void
 print_rules(const struct printer *printer, const char *indent, int first)
 {
 	unsigned flags = flags_of(first);
+	size_t max = body_max(first);
 	FILE *out = printer->out;
 
+	print_body_limits(out, indent, max);
+	if (max > BODY_DEFAULT || !(flags & ROUTE_NONBLOCKING))
+		fprintf(out, "%s    limit_conn_status 503;\n", indent);
 	if (flags & ROUTE_RATE_LIMITED)
 		fprintf(out,
 		    "%s    set $limited_route %s;\n"
@@ -116,11 +160,10 @@ print_rules(const struct printer *printer, const char *indent, int first)
 	if (!(flags & ROUTE_NONBLOCKING))
 		fprintf(out,
 		    "%s    limit_conn blocking %u;\n"
-		    "%s    limit_conn_status 503;\n"
 		    "%s    fastcgi_keep_conn off;\n"
 		    "%s    fastcgi_pass blocking;\n",
 		    indent, BLOCKING_REQUESTS_MAX * printer->blocking_workers,
-		    indent, indent, indent);
+		    indent, indent);
 	else if (flags != ROUTE_NONBLOCKING)
 		fprintf(out,
 		    "%s    limit_conn delayed 1000;\n"
@@ -139,14 +182,13 @@ print_exact(
 	print_rules(printer, "        ", first);
 }
 
-/* Print a location for the paths that a path with {words} matches. */
+/* Print a regular expression for the paths that a path matches. */
 static void
-print_regex(const struct printer *printer, int first)
+print_pattern(FILE *out, int first)
 {
-	FILE *out = printer->out;
 	const char *p = router_routes[first].path;
 
-	fputs("            location ~ ^", out);
+	fputc('^', out);
 	while (*p) {
 		if (*p == '{') {
 			fputs("[^/]+", out);
@@ -157,7 +199,15 @@ print_regex(const struct printer *printer, int first)
 			fputc('\\', out);
 		fputc(*p++, out);
 	}
-	fputs("\\z {\n", out);
+	fputs("\\z", out);
+}
+
+static void
+print_regex(const struct printer *printer, int first)
+{
+	fputs("            location ~ ", printer->out);
+	print_pattern(printer->out, first);
+	fputs(" {\n", printer->out);
 	print_rules(printer, "            ", first);
 }
 
@@ -206,7 +256,8 @@ static bool
 are_alike(const int paths[], size_t count)
 {
 	for (size_t i = 1; i < count; i++)
-		if (flags_of(paths[i]) != flags_of(paths[0]))
+		if (flags_of(paths[i]) != flags_of(paths[0]) ||
+		    body_max(paths[i]) != body_max(paths[0]))
 			return false;
 	return true;
 }
@@ -271,34 +322,54 @@ nginx_locations_print(FILE *out, unsigned blocking_workers)
 	}
 }
 
-/* Headers that nginx.conf.template passes for every service. */
-static bool
-is_always_passed(const char *name)
+/* Print the limits of all paths, in the order in which the router finds them.
+ */
+static void
+print_all_limits(FILE *out)
 {
-	static const char *const names[] = {
-	    "accept", "cookie", "origin", "sec_fetch_site"};
+	int paths[ENDPOINT_COUNT];
+	size_t count = 0;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
+	for (int i = 0; i < ENDPOINT_OTHER; i++)
+		if (first_line(i) == i)
+			paths[count++] = i;
+	qsort(paths, count, sizeof(paths[0]), compare_paths);
+	for (size_t i = 0; i < count; i++) {
+		fputs("        ~", out);
+		print_pattern(out, paths[i]);
+		fprintf(out, " %zu;\n", body_max(paths[i]));
+	}
 }
 
 void
-nginx_headers_print(FILE *out)
+nginx_bodies_print(FILE *out)
 {
-	static const char *const names[] = {
-#define HEADER(name) #name,
-#include "app/headers.def"
-#undef HEADER
-	    NULL};
+	size_t smallest = BODY_DEFAULT;
+	size_t largest = BODY_DEFAULT;
 
-	for (const char *const *name = names; *name; name++) {
-		if (is_always_passed(*name))
-			continue;
-		fputs("    fastcgi_param HTTP_", out);
-		for (const char *p = *name; *p; p++)
-			fputc(toupper((unsigned char)*p), out);
-		fprintf(out, " $http_%s if_not_empty;\n", *name);
+	router_open(true);
+	for (int i = 0; i < ENDPOINT_OTHER; i++) {
+		size_t max = router_route_body_max(&router_routes[i]);
+
+		smallest = max < smallest ? max : smallest;
+		largest = max > largest ? max : largest;
 	}
+	fprintf(out,
+	    "    client_max_body_size %dk;\n"
+	    "    client_body_buffer_size %dk;\n"
+	    "    map $uri $body_max {\n"
+	    "        default %d;\n",
+	    BODY_DEFAULT >> 10, BODY_DEFAULT >> 10, BODY_DEFAULT);
+	if (smallest < largest)
+		print_all_limits(out);
+	fputs("    }\n", out);
+	/* Not $content_length: it would stay empty for a chunked body. */
+	if (largest > BODY_DEFAULT)
+		fputs("    map $http_content_length:$http_transfer_encoding "
+		      "$with_body {\n"
+		      "        default $server_name;\n"
+		      "        \"~^[0-9]{0,4}:$\" \"\";\n"
+		      "    }\n"
+		      "    limit_conn_zone $with_body zone=bodies:64k;\n",
+		    out);
 }

@@ -11,6 +11,8 @@
  *   415  the Content-Type is neither application/json nor anything with +json
  *   400  the body is empty, is not UTF-8, contains a NUL (also as \u0000), is
  *        not JSON, is not an object, or more follows the object
+ *   413  it has so many objects and values that they would take more than about
+ *        16 MiB of memory
  *
  * So the strings of the object are UTF-8 without NULs.
  */

@@ -18,6 +18,7 @@
 #define NONBLOCKING     ROUTE_NONBLOCKING
 #define RATE_LIMITED    ROUTE_RATE_LIMITED
 #define ALWAYS          ROUTE_ALWAYS
+#define BODY(size)      BODY_##size
 
 const struct route router_routes[] = {
 #define ROUTE(name, path, methods, flags)                                      \
@@ -95,6 +96,34 @@ router_find(enum method method, const char *path)
 	struct path_tree_match match;
 
 	return find_line(find_path(path, &match), method);
+}
+
+size_t
+router_route_body_max(const struct route *route)
+{
+	unsigned bits = route->flags >> ROUTE_BODY_SHIFT & ROUTE_BODY_MASK;
+
+	return bits ? (size_t)1 << bits : BODY_DEFAULT;
+}
+
+size_t
+router_body_max(const struct request *request)
+{
+	int endpoint = router_find(request->method, request->path);
+	const struct route *route = &router_routes[endpoint];
+
+	return endpoint != ENDPOINT_OTHER &&
+		       (route->methods & 1u << request->method)
+		   ? router_route_body_max(route)
+		   : BODY_DEFAULT;
+}
+
+int
+router_refuse_body(const struct request *request, struct response *response)
+{
+	response_problem(response, 413, "The body has more than %zu bytes.",
+	    router_body_max(request));
+	return router_find(request->method, request->path);
 }
 
 /* Add the methods of all lines of a path. */

@@ -1,6 +1,7 @@
 #ifndef ROUTER_H
 #define ROUTER_H
 
+#include "http/body_size.h"
 #include "http/request.h"
 #include "http/response.h"
 
@@ -22,7 +23,19 @@ enum {
 	ROUTE_NONBLOCKING = 2,
 	ROUTE_RATE_LIMITED = 4,
 	ROUTE_ALWAYS = 8,
+	/* Five bits: the limit for a body is 1 << these; 0: BODY_DEFAULT. */
+	ROUTE_BODY_SHIFT = 8,
+	ROUTE_BODY_MASK = 31,
 };
+
+enum {
+#define SIZE(name, bits) BODY_##name = (bits) << ROUTE_BODY_SHIFT,
+	BODY_SIZES(SIZE)
+#undef SIZE
+};
+
+/* The limit in bytes for the body of a request whose route has no BODY(). */
+enum { BODY_DEFAULT = 64 << 10 };
 
 struct route {
 	const char *name;
@@ -56,6 +69,22 @@ void router_open(bool fault_injection);
  * for this method, that of the path's first line; or ENDPOINT_OTHER.
  */
 int router_find(enum method method, const char *path);
+
+/* The limit of a route for a body, in bytes. */
+size_t router_route_body_max(const struct route *route);
+
+/*
+ * The limit for the body of this request, in bytes: that of the route which
+ * serves its path and method, or BODY_DEFAULT.
+ */
+size_t router_body_max(const struct request *request);
+
+/*
+ * Answer a request whose body exceeds router_body_max() with a 413. Returns the
+ * endpoint under which to count the request.
+ */
+int router_refuse_body(
+    const struct request *request, struct response *response);
 
 /*
  * Answer a request: call the route's handler, or answer 404, 405, OPTIONS, or

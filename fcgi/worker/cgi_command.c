@@ -25,8 +25,6 @@
 #include "service.h"
 #include "worker/hooks.h"
 
-enum { BODY_MAX = 64 << 10 };
-
 /* Read and discard a body. Some web servers fail if it is not read. */
 static void
 skip_body(uintmax_t size)
@@ -70,10 +68,9 @@ read_body(struct request *request, char **body, struct response *response)
 		    response, 400, "The Content-Length is not a number.");
 		return -1;
 	}
-	if (size > BODY_MAX) {
+	if (size > router_body_max(request)) {
 		skip_body(size);
-		response_problem(response, 413,
-		    "The body has more than %d bytes.", BODY_MAX);
+		router_refuse_body(request, response);
 		return -1;
 	}
 	*body = malloc(size + 1);

@@ -60,7 +60,10 @@ drain_begin(struct nonblocking_worker *self)
 	accept_stop(self);
 }
 
-/* Close what is idle, after a while; end when nothing is left. */
+/*
+ * Close what is idle, after a while; end when nothing is left. The rest of a
+ * request, such as of a large body, has the time that it always has.
+ */
 void
 drain_step(struct nonblocking_worker *self)
 {
@@ -71,8 +74,6 @@ drain_step(struct nonblocking_worker *self)
 		return;
 	accept_passed(self);
 	while ((conn = conns_first(&self->conns, CONN_IDLE)))
-		serve_close_gently(self, conn);
-	while ((conn = conns_first(&self->conns, CONN_PARTIAL)))
 		serve_close_gently(self, conn);
 	TAILQ_FOREACH(conn, &self->conns.lists[CONN_DELAYED], entry)
 	conn->connection.close_after = true;
@@ -85,9 +86,8 @@ drain_due(const struct nonblocking_worker *self)
 {
 	const struct conns *conns = &self->conns;
 
-	/* With delayed responses only, their timers are what is due. */
-	if (conns_first(conns, CONN_DELAYED) &&
-	    !conns_first(conns, CONN_PARTIAL) && !conns_first(conns, CONN_IDLE))
+	/* Without idle connections, the timers of the others are due. */
+	if (conns->count > 0 && !conns_first(conns, CONN_IDLE))
 		return INT64_MAX;
 	return self->worker.life.since + LINGER_NS;
 }

@@ -40,9 +40,9 @@ parse(const struct worker *worker, const struct connection *connection,
 {
 	cgi_parse(connection->fcgi.envp, request);
 	request->service = worker->config->service;
-	if (connection->body) {
-		request->body = connection->body;
-		request->body_length = connection->body_length;
+	if (connection->body.bytes) {
+		request->body = connection->body.bytes;
+		request->body_length = connection->body.length;
 	}
 }
 
@@ -73,12 +73,28 @@ has_waited(const struct worker *worker, int64_t queue_ns, int64_t max_ns)
 }
 
 static int
-refuse(const struct request *request, struct response *response)
+refuse(const struct request *request, struct response *response,
+    const char *reason)
 {
-	response_problem(response, 503,
-	    "All workers are busy. The request waited for too long.");
+	response_problem(response, 503, "%s", reason);
 	response_header(response, "Retry-After", "1");
 	return router_find(request->method, request->path);
+}
+
+/* Answer the request. Returns the endpoint under which to count it. */
+static int
+answer(const struct worker *worker, enum body_refusal refusal, bool is_overdue,
+    struct request *request, struct response *response)
+{
+	if (is_overdue)
+		return refuse(request, response,
+		    "All workers are busy. The request waited for too long.");
+	if (refusal == BODY_TOO_LARGE)
+		return router_refuse_body(request, response);
+	if (refusal == BODY_NO_MEMORY)
+		return refuse(request, response,
+		    "There is no memory for the body beside others.");
+	return worker->config->dispatch(request, response);
 }
 
 void
@@ -97,9 +113,9 @@ exchange_begin(const struct worker *worker, const struct connection *connection,
 	sample->queue_ns = time_in_queue(&request);
 	show(worker, &request, exchange->started);
 	response_init(response);
-	sample->endpoint = has_waited(worker, sample->queue_ns, queue_max_ns)
-			       ? refuse(&request, response)
-			       : worker->config->dispatch(&request, response);
+	sample->endpoint = answer(worker, connection->body.refusal,
+	    has_waited(worker, sample->queue_ns, queue_max_ns), &request,
+	    response);
 }
 
 void

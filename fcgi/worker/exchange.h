@@ -23,7 +23,8 @@ struct exchange {
 /*
  * Dispatch the request that connection_read() has found. The handler fills in
  * exchange->response. A request that has waited for longer than queue_max_ns
- * (INT64_MAX: no limit) reaches no handler: it gets a 503.
+ * (INT64_MAX: no limit) reaches no handler: it gets a 503. Neither does one
+ * whose body was refused: it gets a 413, or a 503 if there was no memory.
  */
 void exchange_begin(const struct worker *worker,
     const struct connection *connection, struct exchange *exchange,

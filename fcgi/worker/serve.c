@@ -1,8 +1,7 @@
 /*
  * Requests on the connections of a nonblocking worker. A connection that has a
- * whole request is served at once. A connection with half a request waits in
- * edge-triggered mode, so that it costs nothing until more comes, and is
- * closed when nothing does.
+ * whole request is served at once. A connection with half a request waits for
+ * the rest, and is closed if that does not come in time.
  */
 #include <sys/epoll.h>
 
@@ -102,8 +101,6 @@ serve_resume(struct nonblocking_worker *self, struct conn *conn)
 static void
 become_idle(struct nonblocking_worker *self, struct conn *conn)
 {
-	if (conn->state == CONN_PARTIAL)
-		watch(self, conn, EPOLLIN);
 	conns_change(&self->conns, conn, CONN_IDLE, clock_now());
 }
 
@@ -116,15 +113,13 @@ serve_receive(struct nonblocking_worker *self, struct conn *conn)
 		serve_drop(self, conn);
 		break;
 	case CONNECTION_WAITING:
-		if (conn->state == CONN_PARTIAL && !conn->connection.partial)
+		if (conn->state == CONN_PARTIAL)
 			become_idle(self, conn);
 		break;
 	case CONNECTION_PARTIAL:
-		if (conn->state == CONN_PARTIAL)
-			break;
-		conns_change(
-		    &self->conns, conn, CONN_PARTIAL, clock_now() + PARTIAL_NS);
-		watch(self, conn, EPOLLIN | EPOLLET);
+		if (conn->state != CONN_PARTIAL)
+			conns_change(&self->conns, conn, CONN_PARTIAL,
+			    clock_now() + PARTIAL_NS);
 		break;
 	case CONNECTION_REQUEST:
 		become_idle(self, conn);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fastcgi/connection.h"
+#include "http/cgi.h"
 #include "metrics/counters.h"
 #include "worker/sandbox.h"
 
@@ -38,7 +39,7 @@ worker_open(struct worker *worker, const struct worker_config *config,
 	worker->config = config;
 	worker->entry = scoreboard_entry(&counters->scoreboard, config->slot);
 	log_request_id(worker->entry->request_id);
-	error = connection_init(connections_max);
+	error = connection_init(connections_max, cgi_body_max);
 	return error ? error : open_signals(worker);
 }
 

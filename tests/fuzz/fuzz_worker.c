@@ -72,7 +72,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!is_open) {
 		log_configure(LOG_ERROR, LOG_JSON);
-		connection_init(1024);
+		connection_init(1024, cgi_body_max);
 		router_open(true);
 		is_open = 1;
 	}

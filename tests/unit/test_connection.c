@@ -46,13 +46,13 @@ what_a_request_did_not_send_is_not_the_one_befores(void **state)
 	(void)state;
 	send_request("POST", "/first", "a body");
 	assert_status(CONNECTION_REQUEST);
-	assert_non_null(connection.body);
+	assert_non_null(connection.body.bytes);
 	respond("Status: 200 OK\r\n\r\n", "");
 	read_answer();
 	send_request("GET", "/second", "");
 	assert_status(CONNECTION_REQUEST);
-	assert_null(connection.body);
-	assert_int_equal(connection.body_length, 0);
+	assert_null(connection.body.bytes);
+	assert_int_equal(connection.body.length, 0);
 }
 
 static void
@@ -184,7 +184,7 @@ main(void)
 	    TEST(closing_leaks_no_descriptor),
 	};
 
-	if (connection_init(1024) < 0)
+	if (connection_init(1024, body_max) < 0)
 		return 1;
 	return SUPPORT_RUN(tests);
 }

@@ -94,7 +94,7 @@ main(void)
 	    TEST(after_it_stopped_reading_nothing_more_is_taken),
 	};
 
-	if (connection_init(1024) < 0)
+	if (connection_init(1024, body_max) < 0)
 		return 1;
 	return SUPPORT_RUN(tests);
 }

@@ -1,5 +1,5 @@
 /*
- * What is not FastCGI, and requests above the size limit: the connection is
+ * What is not FastCGI, and parameters above the size limit: the connection is
  * closed and the log says why.
  */
 #include "support.h"
@@ -56,22 +56,24 @@ garbage_behind_a_request_closes_the_connection_after_its_answer(void **state)
 }
 
 static void
-a_request_that_never_ends_is_closed_at_the_limit(void **state)
+parameters_that_never_end_are_closed_at_the_limit(void **state)
 {
-	static const char chunk[32768];
+	static char value[32001];
+	struct records pair = {0};
 	struct records records = {0};
 
 	(void)state;
+	memset(value, 'v', sizeof(value) - 1);
+	records_pair(&pair, "X", value);
 	setsockopt(nginx, SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
 	records_begin(&records, RECORDS_RESPONDER, 1);
-	records_add(&records, RECORDS_PARAMS, NULL, 0);
 	for (int i = 0; i < 5; i++)
-		records_add(&records, RECORDS_STDIN, chunk, sizeof(chunk));
+		records_add(&records, RECORDS_PARAMS, pair.bytes, pair.size);
 	assert_true(records.size > RECORD_REQUEST_MAX);
 	send_bytes(records.bytes, records.size);
 	support_capture();
 	assert_status(CONNECTION_ENDED);
-	assert_says(support_said(), "a request exceeds 128 KiB");
+	assert_says(support_said(), "the parameters exceed 128 KiB");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -83,10 +85,10 @@ main(void)
 	    TEST(garbage_is_closed_and_the_log_says_why),
 	    TEST(
 		garbage_behind_a_request_closes_the_connection_after_its_answer),
-	    TEST(a_request_that_never_ends_is_closed_at_the_limit),
+	    TEST(parameters_that_never_end_are_closed_at_the_limit),
 	};
 
-	if (connection_init(1024) < 0)
+	if (connection_init(1024, body_max) < 0)
 		return 1;
 	return SUPPORT_RUN(tests);
 }

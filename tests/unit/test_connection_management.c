@@ -169,7 +169,7 @@ main(void)
 		a_web_server_that_takes_no_answers_is_closed_and_holds_up_nobody),
 	};
 
-	if (connection_init(1024) < 0)
+	if (connection_init(1024, body_max) < 0)
 		return 1;
 	return SUPPORT_RUN(tests);
 }

@@ -81,7 +81,7 @@ main(void)
 	    TEST(root_the_same_user_and_the_same_group_are_let_in),
 	};
 
-	if (connection_init(1024) < 0)
+	if (connection_init(1024, body_max) < 0)
 		return 1;
 	return SUPPORT_RUN(tests);
 }

@@ -101,6 +101,53 @@ a_deep_body_is_a_400(void **state)
 	assert_int_equal(STATUS(body, "not a JSON object"), 400);
 }
 
+/* An object with an array that repeats a text up to this size. */
+static char *
+repeat(const char *text, size_t size)
+{
+	char *body = malloc(size + 1);
+	size_t length = strlen(text);
+	size_t at = (size_t)snprintf(body, size + 1, "{\"a\":[");
+
+	for (; at + length + 3 < size; at += length)
+		memcpy(body + at, text, length + 1);
+	snprintf(body + at, size + 1 - at, "0]}");
+	return body;
+}
+
+static int
+status_of_repeated(const char *text, const char *says)
+{
+	char *body = repeat(text, 1 << 20);
+	int status = status_of("application/json", body, strlen(body), says);
+
+	free(body);
+	return status;
+}
+
+static void
+a_body_of_1_mib_is_accepted(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    status_of_repeated("{\"id\": 123456, \"title\": \"A title of a "
+			       "note, {[,,,]} \\\"\", \"tags\": [\"home\", "
+			       "\"work\"], \"done\": false},\n",
+		""),
+	    0);
+	assert_int_equal(
+	    status_of_repeated("\"a string of thirty letters...\",", ""), 0);
+}
+
+static void
+a_body_that_would_take_much_memory_is_a_413(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of_repeated("{},", "more than 16 MiB"), 413);
+	assert_int_equal(status_of_repeated("[],", "more than 16 MiB"), 413);
+	assert_int_equal(status_of_repeated("1,", "more than 16 MiB"), 413);
+}
+
 /* The headers that this cookie makes. */
 static const char *
 set_cookie(const char *scheme, int result, struct cookie cookie)
@@ -198,6 +245,8 @@ main(void)
 	    cmocka_unit_test(what_is_no_json_object_is_a_400),
 	    cmocka_unit_test(a_nul_and_invalid_utf_8_are_a_400),
 	    cmocka_unit_test(a_deep_body_is_a_400),
+	    cmocka_unit_test(a_body_of_1_mib_is_accepted),
+	    cmocka_unit_test(a_body_that_would_take_much_memory_is_a_413),
 	    cmocka_unit_test(a_cookie_is_safe_unless_told_otherwise),
 	    cmocka_unit_test(
 		a_cookie_with_a_byte_that_is_not_allowed_is_omitted_and_logged),

@@ -17,6 +17,21 @@
 static struct connection connection;
 static int nginx; /* the other end */
 
+enum { SMALL_BODY = 100, LARGE_BODY = 1 << 20, HUGE_BODY = 32 << 20 };
+
+/* The limits for bodies: by the path. */
+static inline size_t
+body_max(char *const *parameters)
+{
+	const char *path = FCGX_GetParam("PATH_INFO", (char **)parameters);
+
+	if (strcmp(path, "/small") == 0)
+		return SMALL_BODY;
+	if (strcmp(path, "/large") == 0)
+		return LARGE_BODY;
+	return strcmp(path, "/huge") == 0 ? HUGE_BODY : 64 << 10;
+}
+
 static inline int
 set_up(void **state)
 {
