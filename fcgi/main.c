@@ -14,6 +14,7 @@
 #include "load/amount.h"
 #include "load/command.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "base/title.h"
 #include "metrics/registry.h"
 #include "metrics/exposition.h"
@@ -72,7 +73,7 @@ run_metrics(int argc, char **argv)
 	    &source, (enum exposition_format)options.format, &size);
 	if (!text || fwrite(text, 1, size, stdout) != size ||
 	    fflush(stdout) != 0) {
-		perror("fcgi-webapp: cannot print the metrics");
+		perror(PROGRAM_NAME ": cannot print the metrics");
 		return 1;
 	}
 	free(text);
@@ -90,8 +91,8 @@ parse_nginx_arguments(int argc, char **argv, struct options *options)
 {
 	if (argc > 1) {
 		fprintf(stderr,
-		    "fcgi-webapp: %s takes no '%s', only the "
-		    "environment variables of serve\n",
+		    PROGRAM_NAME ": %s takes no '%s', only the "
+				 "environment variables of serve\n",
 		    argv[0], argv[1]);
 		return -1;
 	}
@@ -144,8 +145,9 @@ run_load(int argc, char **argv)
 	if (parsed != 0)
 		return parsed < 0 ? 2 : 0;
 	if (!options.cpu && !options.memory) {
-		fputs("fcgi-webapp: give --cpu or --memory, or both; see "
-		      "fcgi-webapp load --help\n",
+		fputs(PROGRAM_NAME
+		    ": give --cpu or --memory, or both; see " PROGRAM_NAME
+		    " load --help\n",
 		    stderr);
 		return 2;
 	}
@@ -157,7 +159,7 @@ run_load(int argc, char **argv)
 		error = load_amount_memory(
 		    &load, options.memory, &cgroup, problem, sizeof(problem));
 	if (error) {
-		fprintf(stderr, "fcgi-webapp: %s\n", problem);
+		fprintf(stderr, PROGRAM_NAME ": %s\n", problem);
 		return error == -EINVAL ? 2 : 1;
 	}
 	load.seconds = options.seconds;
@@ -184,13 +186,14 @@ static const struct {
 static void
 print_help(void)
 {
-	puts("Usage: fcgi-webapp COMMAND [OPTION]...\n"
+	puts("Usage: " PROGRAM_NAME " COMMAND [OPTION]...\n"
 	     "A web service behind nginx that counts, drains and recovers.\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		printf("  %-16s %s\n", commands[i].name, commands[i].summary);
-	puts("\n  --help     print this; fcgi-webapp COMMAND --help says more\n"
+	puts("\n  --help     print this; " PROGRAM_NAME
+	     " COMMAND --help says more\n"
 	     "  --version  print the version\n\n"
-	     "Example: fcgi-webapp load --cpu 0.9 --seconds 30\n"
+	     "Example: " PROGRAM_NAME " load --cpu 0.9 --seconds 30\n"
 	     "Without a command, in a CGI environment: answer one request.");
 }
 
@@ -209,7 +212,7 @@ main(int argc, char **argv)
 		if (strcmp(command, commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
 	if (strcmp(command, "--version") == 0) {
-		printf("fcgi-webapp %s\n", version_number);
+		printf(PROGRAM_NAME " %s\n", version_number);
 		return 0;
 	}
 	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
@@ -217,9 +220,10 @@ main(int argc, char **argv)
 		return argc > 1 ? 0 : 2;
 	}
 	fprintf(stderr,
-	    "fcgi-webapp: '%s' is not a command; it takes serve, metrics, "
-	    "load, nginx-locations, nginx-headers or nginx-bodies (see "
-	    "fcgi-webapp --help)\n",
+	    PROGRAM_NAME
+	    ": '%s' is not a command; it takes serve, metrics, load, "
+	    "nginx-locations, nginx-headers or nginx-bodies (see " PROGRAM_NAME
+	    " --help)\n",
 	    command);
 	return 2;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/program.h"
 #include "load/burn.h"
 #include "metrics/collectors/cgroup.h"
 
@@ -188,19 +189,20 @@ explain(int status)
 	if (stop_signal)
 		return 128 + stop_signal;
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-		fputs("fcgi-webapp: the kernel killed the load: the memory "
-		      "limit was reached. The service was not touched.\n",
+		fputs(PROGRAM_NAME
+		    ": the kernel killed the load: the memory "
+		    "limit was reached. The service was not touched.\n",
 		    stderr);
 		return 1;
 	}
 	if (WIFSIGNALED(status)) {
-		fprintf(stderr, "fcgi-webapp: the load ended: %s\n",
+		fprintf(stderr, PROGRAM_NAME ": the load ended: %s\n",
 		    strsignal(WTERMSIG(status)));
 		return 1;
 	}
 	if (WEXITSTATUS(status) != 0)
-		fputs("fcgi-webapp: the load could not be raised: out of "
-		      "memory or threads\n",
+		fputs(PROGRAM_NAME ": the load could not be raised: out of "
+				   "memory or threads\n",
 		    stderr);
 	return WEXITSTATUS(status);
 }
@@ -227,7 +229,7 @@ load_command(const struct load *load, bool quiet)
 	sigaction(SIGHUP, &action, NULL);
 	child = fork();
 	if (child < 0) {
-		perror("fcgi-webapp: cannot start the load");
+		perror(PROGRAM_NAME ": cannot start the load");
 		return 1;
 	}
 	if (child == 0)

@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "metrics/registry.h"
 #include "metrics/counters_place.h"
 #include "metrics/counters_snapshot.h"
@@ -142,7 +143,7 @@ on_bus_error(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (info->si_code != BUS_ADRERR || address < guard.map ||
 	    address - guard.map >= (ptrdiff_t)guard.size) {
-		say("fcgi-webapp: bus error outside of the counter file\n");
+		say(PROGRAM_NAME ": bus error outside of the counter file\n");
 	} else {
 		int result = repair();
 
@@ -150,7 +151,8 @@ on_bus_error(int number, siginfo_t *info, void *context)
 			errno = saved_errno;
 			return;
 		}
-		say("fcgi-webapp: the counter file was truncated and cannot "
+		say(PROGRAM_NAME
+		    ": the counter file was truncated and cannot "
 		    "be given its size again: free some space on its disk, and "
 		    "see that the disk works\n");
 	}
@@ -163,7 +165,8 @@ static void
 on_bus_error_exit(int number)
 {
 	(void)number;
-	say("fcgi-webapp: the counter file was truncated while it was in use: "
+	say(PROGRAM_NAME
+	    ": the counter file was truncated while it was in use: "
 	    "run this again\n");
 	_exit(1);
 }

@@ -8,8 +8,7 @@
 /*
  * Protects the counter file while a pool counts in it, against other programs
  * that truncate it, overwrite it, delete it or replace it. The pool logs each
- * incident once, counts it in fcgi_webapp_store_incidents_total and goes on
- * counting.
+ * incident once, counts it (STORE_ in metrics.def) and goes on counting.
  *
  *   truncated    Access to the missing part causes SIGBUS. Its handler extends
  *                the file again. The master restores the contents.

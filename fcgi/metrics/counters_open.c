@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/program.h"
 #include "metrics/counters_file.h"
 #include "metrics/counters_format.h"
 #include "metrics/counters_lock.h"
@@ -174,7 +175,8 @@ counters_read(struct counters *counters, const char *path,
 		close(fd);
 		log_text(LOG_ERROR,
 		    "cannot read the counter file %s: %s; the next start of "
-		    "`fcgi-webapp serve` moves it aside and begins a fresh one",
+		    "`" PROGRAM_NAME
+		    " serve` moves it aside and begins a fresh one",
 		    path, problem);
 		return -EBADMSG;
 	}

@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "base/program.h"
 #include "metrics/collectors/cgroup.h"
 #include "metrics/collectors/process.h"
 
-static char root[] = "/dev/shm/fcgi-webapp-fuzz-XXXXXX";
+static char root[] = "/dev/shm/" PROGRAM_NAME "-fuzz-XXXXXX";
 
 static const char *const folders[] = {"proc", "proc/self", "proc/7",
     "proc/7/fd", "sys", "sys/fs", "sys/fs/cgroup", "sys/fs/cgroup/a"};

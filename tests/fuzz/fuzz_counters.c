@@ -17,6 +17,7 @@
 #include "http/request_metrics.h"
 #include "fuzz.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "metrics/registry.h"
 #include "metrics/counters.h"
 #include "metrics/counters_format.h"
@@ -26,14 +27,14 @@ enum { WHOLE_FILE = 1, SEAL = 2, SEAL_LABEL_SETS = 4 };
 
 enum { SIZE_MAX_SEALED = 4 << 20 };
 
-static char folder[] = "/dev/shm/fcgi-webapp-fuzz-XXXXXX";
-static char path[64];
+static char folder[] = "/dev/shm/" PROGRAM_NAME "-fuzz-XXXXXX";
+static char path[128];
 static struct registry *registry;
 
 static void
 clean(void)
 {
-	char command[128];
+	char command[256];
 
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	if (system(command) != 0)

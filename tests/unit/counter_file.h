@@ -71,12 +71,13 @@ link(const char *from, const char *to)
 
 /* The values that the engine itself counts in, as in registry.h, and more. */
 #define PLAIN_NAMES                                                            \
-	"fcgi_webapp_starts_total", "fcgi_webapp_store_recoveries_total",      \
-	    "fcgi_webapp_store_incidents_total{kind=\"truncated\"}",           \
-	    "fcgi_webapp_store_incidents_total{kind=\"overwritten\"}",         \
-	    "fcgi_webapp_store_incidents_total{kind=\"deleted\"}",             \
-	    "fcgi_webapp_store_incidents_total{kind=\"replaced\"}",            \
-	    "fcgi_webapp_log_dropped_total", "fcgi_worker_starts_total",       \
+	PROGRAM_METRICS "starts_total",                                        \
+	    PROGRAM_METRICS "store_recoveries_total",                          \
+	    PROGRAM_METRICS "store_incidents_total{kind=\"truncated\"}",       \
+	    PROGRAM_METRICS "store_incidents_total{kind=\"overwritten\"}",     \
+	    PROGRAM_METRICS "store_incidents_total{kind=\"deleted\"}",         \
+	    PROGRAM_METRICS "store_incidents_total{kind=\"replaced\"}",        \
+	    PROGRAM_METRICS "log_dropped_total", "fcgi_worker_starts_total",   \
 	    "fcgi_worker_exits_total{reason=\"drained\"}",                     \
 	    "fcgi_worker_exits_total{reason=\"recycled\"}",                    \
 	    "fcgi_worker_exits_total{reason=\"crashed\"}",                     \

@@ -21,9 +21,9 @@ static struct options options;
 static inline void
 set_variable(const char *name, const char *value)
 {
-	char variable[64];
+	char variable[128];
 
-	snprintf(variable, sizeof(variable), "FCGI_WEBAPP_%s", name);
+	snprintf(variable, sizeof(variable), PROGRAM_VARIABLES "%s", name);
 	assert_int_equal(
 	    value ? setenv(variable, value, 1) : unsetenv(variable), 0);
 }

@@ -31,12 +31,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/program.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Nothing here takes long: what hangs is a failure, not a wait. */
 enum { SUPPORT_DEADLINE = 60, SUPPORT_NOBODY = 65534, SUPPORT_NAME = 256 };
 
-static char support_folder[64];
+static char support_folder[128];
 
 static inline int
 support_remove_entry(
@@ -65,7 +67,7 @@ support_open_folder(void **state)
 
 	(void)state;
 	snprintf(support_folder, sizeof(support_folder),
-	    "%s/fcgi-webapp-test-XXXXXX", base);
+	    "%s/" PROGRAM_NAME "-test-XXXXXX", base);
 	if (!mkdtemp(support_folder))
 		return -1;
 	return chmod(support_folder, 0755);

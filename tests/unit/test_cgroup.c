@@ -85,21 +85,21 @@ static void
 a_service_of_systemd_is_found_below_the_mount(void **state)
 {
 	static const struct file files[] = {MEMINFO,
-	    V2_MEMORY("sys/fs/cgroup/system.slice/fcgi-webapp.service/"),
-	    {"proc/self/cgroup", "0::/system.slice/fcgi-webapp.service\n"},
+	    V2_MEMORY("sys/fs/cgroup/system.slice/app.service/"),
+	    {"proc/self/cgroup", "0::/system.slice/app.service\n"},
 	    {"proc/self/mountinfo",
 		"22 28 0:20 / /sys rw - sysfs sysfs rw\n"
 		"30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 "
 		"cgroup2 rw,nsdelegate,memory_recursiveprot\n"},
 	    {"sys/fs/cgroup/system.slice/cpu.max", "max 100000\n"},
-	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/cpu.max",
+	    {"sys/fs/cgroup/system.slice/app.service/cpu.max",
 		"150000 100000\n"},
-	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/cpu.stat",
+	    {"sys/fs/cgroup/system.slice/app.service/cpu.stat",
 		"usage_usec 42\nnr_periods 1\nnr_throttled 0\n"
 		"throttled_usec 0\n"},
-	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/memory.max",
+	    {"sys/fs/cgroup/system.slice/app.service/memory.max",
 		"268435456\n"},
-	    {"sys/fs/cgroup/system.slice/fcgi-webapp.service/memory.current",
+	    {"sys/fs/cgroup/system.slice/app.service/memory.current",
 		"1000\n"}};
 	struct cgroup cgroup;
 

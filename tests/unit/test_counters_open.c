@@ -270,10 +270,10 @@ the_file_lives_on_tmpfs_and_on_disk_alike(void **state)
 	assert_int_equal(statfs(places[0], &status), 0);
 	assert_int_equal(status.f_type, TMPFS_MAGIC);
 	for (size_t i = 0; i < COUNT(places); i++) {
-		char folder[64];
+		char folder[128];
 
-		snprintf(folder, sizeof(folder), "%s/fcgi-webapp-test-XXXXXX",
-		    places[i]);
+		snprintf(folder, sizeof(folder),
+		    "%s/" PROGRAM_NAME "-test-XXXXXX", places[i]);
 		assert_non_null(mkdtemp(folder));
 		snprintf(path, sizeof(path), "%s/counters", folder);
 		make_counts();

@@ -69,7 +69,7 @@ version_says_which_build_this_is(void **state)
 {
 	(void)state;
 	assert_int_equal(get("/version"), 200);
-	assert_string_equal(field("name"), "fcgi-webapp");
+	assert_string_equal(field("name"), PROGRAM_NAME);
 	assert_string_equal(field("version"), version_number);
 	assert_string_equal(field("revision"), version_revision);
 	assert_string_equal(field("built"), version_built);

@@ -93,9 +93,10 @@ every_family_is_there(void **state)
 	    "http_request_duration_seconds histogram",
 	    "http_request_queue_seconds histogram",
 	    "http_response_size_bytes_total counter",
-	    "fcgi_webapp_starts_total counter", "fcgi_webapp_build_info gauge",
-	    "fcgi_webapp_store_recoveries_total counter",
-	    "fcgi_webapp_log_dropped_total counter", "fcgi_workers gauge",
+	    PROGRAM_METRICS "starts_total counter",
+	    PROGRAM_METRICS "build_info gauge",
+	    PROGRAM_METRICS "store_recoveries_total counter",
+	    PROGRAM_METRICS "log_dropped_total counter", "fcgi_workers gauge",
 	    "fcgi_worker_starts_total counter",
 	    "fcgi_worker_exits_total counter", "fcgi_connections gauge",
 	    "fcgi_listen_queue_length gauge", "fcgi_listen_queue_limit gauge",
@@ -218,9 +219,9 @@ without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
 	for (size_t i = 0; i < COUNT(gauges); i++)
 		assert_true(
 		    fabs(value_of(EXPOSITION_TEXT, false, gauges[i])) < 1e-9);
-	assert_true(
-	    fabs(value_of(EXPOSITION_TEXT, false, "fcgi_webapp_starts_total") -
-		 4) < 1e-9);
+	assert_true(fabs(value_of(EXPOSITION_TEXT, false,
+			     PROGRAM_METRICS "starts_total") -
+			 4) < 1e-9);
 }
 
 static void

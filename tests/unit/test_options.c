@@ -23,11 +23,11 @@ the_defaults_are_as_documented(void **state)
 {
 	(void)state;
 	assert_int_equal(parse(COMMAND_SERVE, NULL, 0), 0);
-	assert_string_equal(options.socket, "/run/fcgi-webapp/app.sock");
+	assert_string_equal(options.socket, "/run/" PROGRAM_NAME "/app.sock");
 	assert_string_equal(
-	    options.metrics_socket, "/run/fcgi-webapp/metrics.sock");
+	    options.metrics_socket, "/run/" PROGRAM_NAME "/metrics.sock");
 	assert_string_equal(
-	    options.metrics_file, "/var/lib/fcgi-webapp/counters");
+	    options.metrics_file, "/var/lib/" PROGRAM_NAME "/counters");
 	assert_int_equal(options.workers, 0);
 	assert_int_equal(options.max_requests, 0);
 	assert_near(options.request_timeout, 10);
@@ -39,7 +39,7 @@ the_defaults_are_as_documented(void **state)
 
 	assert_int_equal(parse(COMMAND_METRICS, NULL, 0), 0);
 	assert_string_equal(
-	    options.metrics_file, "/var/lib/fcgi-webapp/counters");
+	    options.metrics_file, "/var/lib/" PROGRAM_NAME "/counters");
 	assert_int_equal(options.format, EXPOSITION_TEXT);
 
 	assert_int_equal(parse(COMMAND_LOAD, NULL, 0), 0);

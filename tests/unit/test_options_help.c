@@ -25,13 +25,13 @@ ask_for_help(void *argument)
 static void
 help_names_every_option_with_its_default(void **state)
 {
-	static const char *const serve[] = {"Usage: fcgi-webapp serve",
+	static const char *const serve[] = {"Usage: " PROGRAM_NAME " serve",
 	    "--socket PATH", "--metrics-socket PATH", "--metrics-file PATH",
 	    "--workers COUNT", "--max-requests COUNT",
 	    "--request-timeout SECONDS", "--drain-timeout SECONDS",
 	    "--[no-]exercise", "--max-load-seconds SECONDS",
 	    "--log-level LEVEL", "--log-format FORMAT", "[10]", "[30]",
-	    "[json]", "[on]", "FCGI_WEBAPP_EXERCISE=false"};
+	    "[json]", "[on]", PROGRAM_VARIABLES "EXERCISE=false"};
 	enum command command = COMMAND_SERVE;
 	const char *said;
 	int status;

@@ -24,7 +24,8 @@
 static void
 assert_one_line(const char *text)
 {
-	assert_int_equal(strncmp(text, "fcgi-webapp: ", 13), 0);
+	assert_int_equal(
+	    strncmp(text, PROGRAM_NAME ": ", strlen(PROGRAM_NAME ": ")), 0);
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 
@@ -119,15 +120,16 @@ a_bad_variable_is_named_as_the_variable(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		char name[64];
+		char name[128];
 
-		snprintf(name, sizeof(name), "FCGI_WEBAPP_%s takes", bad[i][0]);
+		snprintf(name, sizeof(name), PROGRAM_VARIABLES "%s takes",
+		    bad[i][0]);
 		set_variable(bad[i][0], bad[i][1]);
 		REFUSED(name, COMMAND_SERVE, "--workers=2");
 		set_variable(bad[i][0], NULL);
 	}
 	set_variable("EXERCISE", "yes");
-	REFUSED("FCGI_WEBAPP_EXERCISE takes true or false, not 'yes'",
+	REFUSED(PROGRAM_VARIABLES "EXERCISE takes true or false, not 'yes'",
 	    COMMAND_SERVE, "--workers=2");
 }
 

@@ -48,11 +48,12 @@ names_are_series_as_prometheus_writes_them(void **state)
 	size_t health = registry_endpoint_value(1, REGISTRY_ENDPOINT_DURATION);
 
 	(void)state;
-	assert_string_equal(names[REGISTRY_STARTS], "fcgi_webapp_starts_total");
-	assert_string_equal(names[REGISTRY_STORE_RECOVERIES],
-	    "fcgi_webapp_store_recoveries_total");
 	assert_string_equal(
-	    names[REGISTRY_LOG_DROPPED], "fcgi_webapp_log_dropped_total");
+	    names[REGISTRY_STARTS], PROGRAM_METRICS "starts_total");
+	assert_string_equal(names[REGISTRY_STORE_RECOVERIES],
+	    PROGRAM_METRICS "store_recoveries_total");
+	assert_string_equal(
+	    names[REGISTRY_LOG_DROPPED], PROGRAM_METRICS "log_dropped_total");
 	assert_string_equal(
 	    names[REGISTRY_WORKER_STARTS], "fcgi_worker_starts_total");
 	assert_string_equal(names[REGISTRY_EXITS_DEADLINE],

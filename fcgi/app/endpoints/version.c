@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 
 #include "http/router.h"
+#include "base/program.h"
 #include "base/version.h"
 
 void
@@ -13,7 +14,7 @@ endpoint_version(const struct request *request, struct response *response)
 
 	(void)request;
 	json_object_object_add(
-	    build, "name", json_object_new_string("fcgi-webapp"));
+	    build, "name", json_object_new_string(PROGRAM_NAME));
 	json_object_object_add(
 	    build, "version", json_object_new_string(version_number));
 	json_object_object_add(
