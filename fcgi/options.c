@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/program.h"
 
 enum kind { TEXT, WHOLE, NUMBER, SWITCH, CHOICE };
 
@@ -66,13 +67,13 @@ static const struct {
 	const char *example;
 } commands[] = {
     {COMMAND_SERVE, "Run the pool that nginx talks to.",
-	"fcgi-webapp serve --socket ./a --metrics-socket ./m --metrics-file "
-	"./c"},
+	PROGRAM_NAME " serve --socket ./a --metrics-socket ./m --metrics-file "
+		     "./c"},
     {COMMAND_METRICS,
 	"Print the metrics from the counter file, even without a running pool.",
-	"fcgi-webapp metrics --metrics-file ./counters --format openmetrics"},
+	PROGRAM_NAME " metrics --metrics-file ./counters --format openmetrics"},
     {COMMAND_LOAD, "Raise CPU or memory load for a time, in its own process.",
-	"fcgi-webapp load --cpu 1.5 --seconds 180"},
+	PROGRAM_NAME " load --cpu 1.5 --seconds 180"},
 };
 
 /* Print an error. given_by is the option or environment variable. */
@@ -80,7 +81,7 @@ static int
 complain(
     const char *given_by, const char *value, const struct option_spec *spec)
 {
-	fprintf(stderr, "fcgi-webapp: %s takes ", given_by);
+	fprintf(stderr, PROGRAM_NAME ": %s takes ", given_by);
 	switch (spec->kind) {
 	case WHOLE:
 		fprintf(stderr, "a whole number from %.0f to %.0f", spec->min,
@@ -162,11 +163,11 @@ set(struct options *options, const struct option_spec *spec, const char *value,
 	return error ? complain(given_by, value, spec) : 0;
 }
 
-/* The variable of request_timeout is FCGI_WEBAPP_REQUEST_TIMEOUT. */
+/* The variable of request_timeout ends in _REQUEST_TIMEOUT. */
 static void
 variable_name(const struct option_spec *spec, char name[NAME_SIZE])
 {
-	snprintf(name, NAME_SIZE, "FCGI_WEBAPP_%s", spec->name);
+	snprintf(name, NAME_SIZE, PROGRAM_VARIABLES "%s", spec->name);
 	for (char *c = name; *c; c++)
 		*c = (char)toupper((unsigned char)*c);
 }
@@ -243,14 +244,15 @@ print_help(enum command command, const char *name)
 {
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].command == command)
-			printf("Usage: fcgi-webapp %s [OPTION]...\n%s\n\n"
+			printf("Usage: " PROGRAM_NAME " %s [OPTION]...\n%s\n\n"
 			       "Example: %s\n\n",
 			    name, commands[i].summary, commands[i].example);
 	print_options(command, 0, "");
 	printf("  %-26s %s\n", "--help", "print this and exit");
 	print_options(command, OPTION_OF_APP, "\nApplication:\n");
-	puts("\nEvery option is also an environment variable: --log-level is\n"
-	     "FCGI_WEBAPP_LOG_LEVEL, --no-exercise FCGI_WEBAPP_EXERCISE=false. "
+	puts("\nEvery option is also an environment variable: --log-level "
+	     "is\n" PROGRAM_VARIABLES
+	     "LOG_LEVEL, --no-exercise " PROGRAM_VARIABLES "EXERCISE=false. "
 	     "An option\noverrides the environment.");
 }
 
@@ -293,9 +295,9 @@ list_options(struct option *list, enum command command,
 static int
 refuse(const char *format, const char *word, const char *command)
 {
-	fputs("fcgi-webapp: ", stderr);
+	fputs(PROGRAM_NAME ": ", stderr);
 	fprintf(stderr, format, word);
-	fprintf(stderr, "; see fcgi-webapp %s --help\n", command);
+	fprintf(stderr, "; see " PROGRAM_NAME " %s --help\n", command);
 	return -EINVAL;
 }
 
