@@ -262,6 +262,21 @@ def test_files_moved_by_the_original_and_deleted_by_the_service_merge(upstream):
     assert "already up to date" in update(service, later)
 
 
+def test_a_service_keeps_its_own_version_and_changelog(upstream):
+    later, service = upstream
+    for tree, version in ((later, "7.0.0"), (service, "0.0.3")):
+        makefile = tree / "Makefile"
+        makefile.write_text(re.sub(r"(?m)^VERSION := .*$", f"VERSION := {version}", makefile.read_text()))
+        run(tree, "scripts/manifests")
+        (tree / "docs/CHANGELOG.md").write_text(f"# Changelog\n\nThis is {version}.\n")
+        commit(tree, f"chore(release): {version}")
+    update(service, later)
+    assert "\nVERSION := 0.0.3\n" in (service / "Makefile").read_text()
+    assert "acme/notes:0.0.3\n" in (service / "k8s/10-notes.yaml").read_text()
+    assert "7.0.0" not in (service / "docs/CHANGELOG.md").read_text()
+    assert not git(service, "grep", "-l", "-e", ":7\\.0\\.0", "-e", "^VERSION := 7", status=1)
+
+
 def test_an_update_that_cannot_be_is_refused(clone, upstream):
     later, service = upstream
     assert "did not rename this tree" in update(clone(), later, status=1)
