@@ -15,7 +15,6 @@
 
 #include <linux/netlink.h>
 
-#include "app/app.h"
 #include "base/log.h"
 #include "options.h"
 #include "worker/landlock.h"
