@@ -141,7 +141,7 @@ def test_a_change_of_the_configuration_changes_the_pod_that_reads_it(copy_of_the
 
 
 def test_a_new_rule_file_is_mounted_where_prometheus_reads_it(copy_of_the_project):
-    (copy_of_the_project / "monitoring/prometheus/rules/notes.yml").write_text("groups: []\n")
+    (copy_of_the_project / "monitoring/prometheus/rules/another.yml").write_text("groups: []\n")
     assert generator(copy_of_the_project).returncode == 0
     manifest = (copy_of_the_project / "k8s/20-prometheus.yaml").read_text()
     assert manifest.count("path: rules/") == 1 + len(list((ROOT / "monitoring/prometheus/rules").iterdir()))
