@@ -30,8 +30,12 @@ ROUTES = {
     "huge": ("/sizes/huge", 8 * M, "BODY(8M)"),
     "quick": ("/sizes/quick", M, "BODY(1M) | NONBLOCKING"),
     "named": ("/sizes/named/{name}", 128 * K, "NONBLOCKING | BODY(128K)"),
+    "below": ("/sizes/named/{name}/below", 256 * K, "BODY(256K) | NONBLOCKING"),
     "longer": ("/sizes/name/{name}", DEFAULT, "0"),
 }
+
+# Lines that share a path.
+OWN = 'ROUTE(own_put, "/sizes/own", PUT, BODY(16K))\nROUTE(own_post, "/sizes/own", POST, BODY(1M))\n'
 
 # The sum shows that the bytes are those that were sent.
 HANDLER = """
@@ -87,10 +91,10 @@ def make(folder, target):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     table = "".join(f'ROUTE({name}, "{path}", GET | POST, {flags})\n' for name, (path, _, flags) in ROUTES.items())
-    folder = copy_tree(tmp_path_factory.mktemp("bodies") / "tree", table + 'ROUTE(document, "/document", POST, BODY(1M))\n')
+    folder = copy_tree(tmp_path_factory.mktemp("bodies") / "tree", table + OWN + 'ROUTE(document, "/document", POST, BODY(1M))\n')
     with (folder / "fcgi/app/headers.def").open("a") as table:
         table.write("HEADER(authorization)\n")
-    for name in ROUTES:
+    for name in (*ROUTES, "own_put", "own_post"):
         (folder / f"fcgi/app/endpoints/{name}.c").write_text(HANDLER.format(name=name))
     (folder / "fcgi/app/endpoints/document.c").write_text(JSON_HANDLER)
     run = make(folder, "build")
@@ -156,7 +160,8 @@ def test_each_route_takes_a_body_of_its_limit_and_refuses_a_byte_more(app, name,
 
 
 def test_nginx_names_the_limit_of_the_location_and_counts_the_413(app):
-    for path, limit in (("/sizes/large", M), ("/sizes/named/x/y", 128 * K), ("/sizes/name/x", DEFAULT),
+    for path, limit in (("/sizes/large", M),
+                        ("/sizes/named/x", 128 * K), ("/sizes/named/x/below", 256 * K), ("/sizes/own", M), ("/sizes/name/x", DEFAULT),
                         ("/sizes/none", DEFAULT), ("/bye", DEFAULT)):
         answer = app.raw(f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {20 * M}\r\n\r\n".encode())
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -170,6 +175,16 @@ def test_a_method_without_a_body_of_its_own_has_the_usual_limit_in_the_engine(ap
     answer = app.request("PUT", "/sizes/large", body=body_of(DEFAULT + 1))
     assert_too_large(answer, DEFAULT)
     assert app.request("PUT", "/sizes/large", body=body_of(DEFAULT)).status == 405
+
+
+def test_lines_that_share_a_path_have_their_own_limits(app):
+    """nginx takes the larger one, so the 413 of the smaller one is the worker's."""
+    for method, name, limit in (("PUT", "own_put", 16 * K), ("POST", "own_post", M)):
+        before = app.requests().get((name, method, "413"), 0)
+        assert app.request(method, "/sizes/own", body=body_of(limit)).json["size"] == limit
+        assert_too_large(app.request(method, "/sizes/own", body=body_of(limit + 1)), limit)
+        wait_for(lambda: app.requests().get((name, method, "413")) == before + 1)  # noqa: B023
+        assert app.requests()[name, method, "200"] == 1
 
 
 def test_a_json_document_of_1_mib_is_read(app):
