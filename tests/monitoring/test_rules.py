@@ -84,8 +84,11 @@ def printed_metrics(folder):
     pool = subprocess.Popen([program, "serve", "--socket", folder / "app.sock", "--metrics-socket", folder / "metrics.sock", "--metrics-file", counters],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for((folder / "metrics.sock").exists, what="the pool's start")
-        return run(program, "metrics", "--metrics-file", counters)
+        def printed():
+            text = run(program, "metrics", "--metrics-file", counters) if (folder / "metrics.sock").exists() else ""
+            # These are there as soon as the pool has its processes and listens.
+            return text if "process_start_time_seconds" in text and "fcgi_listen_queue_length" in text else ""
+        return wait_for(printed, what="the metrics of a running pool")
     finally:
         pool.terminate()
         pool.wait(30)
