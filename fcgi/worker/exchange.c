@@ -21,7 +21,7 @@ show(const struct worker *worker, const struct request *request, int64_t now)
 	length = strnlen(request->path, sizeof(entry->path) - 1);
 	memcpy(entry->path, request->path, length);
 	entry->path[length] = '\0';
-	entry->method = request->method;
+	entry->method = (int32_t)request->method;
 	atomic_store_explicit(
 	    &entry->request_started, now, memory_order_release);
 }
