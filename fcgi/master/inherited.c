@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/program.h"
 
-static const char VARIABLE[] = "FCGI_WEBAPP_INHERITED";
+static const char VARIABLE[] = PROGRAM_VARIABLES "INHERITED";
 
 /* --- passing -------------------------------------------------------------- */
 

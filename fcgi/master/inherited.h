@@ -3,7 +3,7 @@
 
 /*
  * Passes the listening sockets to the next program of this process, through
- * execve(2). The variable FCGI_WEBAPP_INHERITED says which they are:
+ * execve(2). A variable of the environment says which they are:
  *
  *   PID FD:DEVICE:INODE FD:DEVICE:INODE FD:DEVICE:INODE
  *

@@ -53,6 +53,7 @@ def children(pid):
 
 
 def name_of(pid):
+    """What ps shows, of which the kernel keeps 15 characters."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
@@ -182,7 +183,7 @@ class Service:
     @staticmethod
     def _child(parent, name):
         """The youngest child of that name: one that was killed may not be reaped yet."""
-        return wait_for(lambda: [pid for pid in children(parent) if name_of(pid) == name and exists(pid)], what=f"the {name}")[-1]
+        return wait_for(lambda: [pid for pid in children(parent) if name_of(pid) == name[:15] and exists(pid)], what=f"the {name}")[-1]
 
     @property
     def workers(self):

@@ -8,7 +8,7 @@
 #include "master/inherited.h"
 #include "master/sockets.h"
 
-#define VARIABLE "FCGI_WEBAPP_INHERITED"
+#define VARIABLE PROGRAM_VARIABLES "INHERITED"
 
 static char path[PATH_MAX];
 static char metrics[PATH_MAX];

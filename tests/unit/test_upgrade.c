@@ -196,7 +196,7 @@ a_program_that_has_gone_since_its_trial_lets_the_old_one_go_on(void **state)
 	said = support_said();
 	assert_says(said, "it is gone; the old program goes on");
 	assert_int_equal(upgrade.state, UPGRADE_IDLE);
-	assert_null(getenv("FCGI_WEBAPP_INHERITED"));
+	assert_null(getenv(PROGRAM_VARIABLES "INHERITED"));
 	assert_int_equal(fcntl(sockets.metrics.fd, F_GETFD), FD_CLOEXEC);
 }
 
