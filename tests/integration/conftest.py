@@ -23,6 +23,28 @@ PROGRAM = ROOT / os.environ.get("BUILD", "build") / "fcgi-webapp"
 BLOCKING_WORKERS = 4
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "own_build: builds a program of its own, so an instrumented build would learn nothing")
+
+
+def pytest_collection_modifyitems(config, items):
+    if PROGRAM.parent == ROOT / "build":
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("own_build")])
+    items[:] = [item for item in items if not item.get_closest_marker("own_build")]
+
+
+def copy_of_the_tree(folder):
+    """A copy of the tree, to change and to build. It has the objects of this build: make compiles what is changed."""
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+    built = ROOT / "build"
+    shutil.copytree(built / "fcgi", folder / "build/fcgi")
+    for path in built.iterdir():
+        if path.is_file():
+            shutil.copy2(path, folder / "build")
+    return folder
+
+
 def free_ports(count):
     """Ports that nobody listens on, no two alike: each is held until the last is found."""
     with contextlib.ExitStack() as held:

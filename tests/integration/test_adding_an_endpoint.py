@@ -4,8 +4,12 @@ import re
 import shutil
 import subprocess
 
+import pytest
+
 import conftest
 from conftest import ROOT, wait_for
+
+pytestmark = pytest.mark.own_build
 
 
 def blocks(language):
@@ -18,7 +22,7 @@ def test_the_page_makes_an_endpoint_that_answers_and_counts(tmp_path, monkeypatc
     (test,) = blocks("python")
     commands, _ = blocks("sh")
     tree = tmp_path / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/endpoints/greet.c").write_text(handler)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(route)

@@ -16,6 +16,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 import conftest
 from conftest import ROOT, exists, parse, wait_for
 
+pytestmark = pytest.mark.own_build
+
 SECONDS = float(os.environ.get("POOL_SECONDS", "5"))
 
 # Names that no application has, so that these tests pass in a tree with metrics of its own.
@@ -44,7 +46,7 @@ HANDLERS = {
 
 
 def make_tree(folder, metrics=METRICS, handlers=True):
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+    conftest.copy_of_the_tree(folder)
     with (folder / "fcgi/app/metrics.def").open("a") as table:
         table.write(metrics)
     for name, call in HANDLERS.items() if handlers else ():

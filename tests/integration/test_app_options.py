@@ -12,6 +12,8 @@ import pytest
 import conftest
 from conftest import ROOT, free_ports, wait_for
 
+pytestmark = pytest.mark.own_build
+
 OPTIONS = """
 OPTION_TEXT(database_path, "PATH", "/var/lib/notes/notes.db", "the notes")
 OPTION_TEXT(owner, "NAME", NULL, "who owns the notes")
@@ -53,7 +55,7 @@ def make(folder, *targets):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("options") / "tree"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+    conftest.copy_of_the_tree(folder)
     with (folder / "fcgi/app/options.def").open("a") as table:
         table.write(OPTIONS)
     (folder / "fcgi/app/endpoints/bye.c").write_text(BYE)

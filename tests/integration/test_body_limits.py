@@ -16,7 +16,10 @@ import time
 import pytest
 
 import test_web_servers
-from conftest import ROOT, Service, short_folder, wait_for
+import conftest
+from conftest import Service, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 K, M = 1 << 10, 1 << 20
 DEFAULT = 64 * K
@@ -77,7 +80,7 @@ endpoint_document(const struct request *request, struct response *response)
 
 
 def copy_tree(folder, routes):
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+    conftest.copy_of_the_tree(folder)
     with (folder / "fcgi/app/routes.def").open("a") as table:
         table.write(routes)
     return folder

@@ -15,6 +15,8 @@ import pytest
 import conftest
 from conftest import ROOT, children, exists, wait_for
 
+pytestmark = pytest.mark.own_build
+
 DEADLINE = 0.3  # of an ordinary run; make debug ignores it
 
 # Has room for five bytes.
@@ -37,7 +39,7 @@ endpoint_bye(const struct request *request, struct response *response)
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("debug") / "tree"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+    conftest.copy_of_the_tree(folder)
     return folder
 
 

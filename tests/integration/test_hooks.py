@@ -9,7 +9,10 @@ import time
 
 import pytest
 
-from conftest import ROOT, Service, parse, requests_of, short_folder, wait_for
+import conftest
+from conftest import Service, parse, requests_of, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 APP = r"""
 #include <errno.h>
@@ -98,7 +101,7 @@ WORKERS = 6  # of both kinds
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     tree = tmp_path_factory.mktemp("hooks") / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/app.c").write_text(APP)
     (tree / "fcgi/app/app_state.h").write_text(STATE)
     (tree / "fcgi/app/endpoints/read.c").write_text(ENDPOINTS)

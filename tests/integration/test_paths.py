@@ -10,7 +10,10 @@ import urllib.parse
 
 import pytest
 
-from conftest import ROOT, Service, parse, requests_of, short_folder, wait_for
+import conftest
+from conftest import Service, parse, requests_of, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 # The application's routes may have the same names, so these get the prefix test_.
 ROUTES = """
@@ -81,7 +84,7 @@ HEALTH = 'ROUTE(health, "/health", GET, NONBLOCKING | ALWAYS)\n'
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     tree = tmp_path_factory.mktemp("paths") / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/routes.def").write_text(HEALTH + ROUTES.replace("ROUTE(", "ROUTE(test_"))
     (tree / "fcgi/app/endpoints/answers.c").write_text(HANDLERS + "".join(
         f'\nvoid\nendpoint_test_{name}(const struct request *request, struct response *response)\n{{\n\tanswer(request, response, "{name}");\n}}\n'

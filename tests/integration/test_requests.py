@@ -5,7 +5,10 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, Service, short_folder
+import conftest
+from conftest import Service, short_folder
+
+pytestmark = pytest.mark.own_build
 
 ENDPOINT = r"""
 #include <stdlib.h>
@@ -45,7 +48,7 @@ HEADERS = "HEADER(authorization)\nHEADER(if_none_match)\nHEADER(host)\nHEADER(ac
 
 def copy_tree(folder):
     tree = folder / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     return tree
 
 

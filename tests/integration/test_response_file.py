@@ -9,7 +9,10 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, Service, name_of, short_folder, wait_for
+import conftest
+from conftest import Service, name_of, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 SIZE = 64 << 20
 
@@ -32,7 +35,7 @@ endpoint_file(const struct request *request, struct response *response)
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     tree = tmp_path_factory.mktemp("file") / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+    conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/endpoints/file.c").write_text(ENDPOINT)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write('ROUTE(file, "/file/{name}", GET | POST, NONBLOCKING)\n')

@@ -7,7 +7,10 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, Service, parse, requests_of, short_folder, wait_for
+import conftest
+from conftest import Service, parse, requests_of, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 ENDPOINTS = r"""
 #include <stdio.h>
@@ -56,7 +59,7 @@ REST_OF_HEAD = len("Content-Type: application/json\r\nContent-Length: 2\r\nX-Lon
 def program(tmp_path_factory):
     """The program with two endpoints more."""
     tree = tmp_path_factory.mktemp("heads") / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/endpoints/heads.c").write_text(ENDPOINTS)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(ROUTES)

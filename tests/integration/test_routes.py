@@ -8,6 +8,8 @@ import pytest
 
 from conftest import ROOT
 
+pytestmark = pytest.mark.own_build
+
 
 # Not the application's table, which may have any route.
 TABLE = """

@@ -8,7 +8,10 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, Service, short_folder, wait_for
+import conftest
+from conftest import Service, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 ESCAPE = """
 #include <fcntl.h>
@@ -113,7 +116,7 @@ CRASHED = ("fcgi_worker_exits_total", ("reason", "crashed"))
 def service(tmp_path_factory):
     """The program with one endpoint more, which does what it should not."""
     tree = tmp_path_factory.mktemp("sandbox") / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/endpoints/escape.c").write_text(ESCAPE)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write('ROUTE(escape, "/escape/{how}", POST, 0)\n')

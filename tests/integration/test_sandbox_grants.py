@@ -11,7 +11,10 @@ import threading
 import pytest
 
 import sandbox_endpoints
-from conftest import ROOT, Service, short_folder, wait_for
+import conftest
+from conftest import Service, short_folder, wait_for
+
+pytestmark = pytest.mark.own_build
 
 OPTIONS = """
 OPTION_TEXT(notes_file, "PATH", "nothing", "the notes")
@@ -60,7 +63,7 @@ def make(tree):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     tree = tmp_path_factory.mktemp("grants") / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    conftest.copy_of_the_tree(tree)
     for name, source in sandbox_endpoints.SOURCES.items():
         (tree / f"fcgi/app/endpoints/{name}.c").write_text(source)
     with (tree / "fcgi/app/routes.def").open("a") as table:

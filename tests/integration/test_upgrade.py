@@ -17,6 +17,8 @@ from test_app_metrics import build, make_tree
 from test_pool import load_of
 from test_supervisor import asked, pool_alone
 
+pytestmark = pytest.mark.own_build
+
 METRIC = 'COUNTER(upgrade_tests_total, "Tests of an upgrade.")\n'
 NEW_METRIC = ("upgrade_tests_total",)
 STARTS = ("fcgi_webapp_starts_total",)

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +13,8 @@ import pytest
 
 import conftest
 from conftest import ROOT, exists, wait_for
+
+pytestmark = pytest.mark.own_build
 
 PAGE = ROOT / "docs" / "your-own-service.md"
 TOKEN = {"Authorization": "Bearer opensesame"}
@@ -52,7 +53,7 @@ class Tutorial:
     """The copy, in which the page is followed up to a heading."""
 
     def __init__(self, tree):
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"), symlinks=True)
+        conftest.copy_of_the_tree(tree)
         self.tree = tree
         self.todo = list(blocks())
         self.printed = ""
