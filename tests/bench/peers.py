@@ -117,10 +117,10 @@ class NginxPeer(Peer):
     def configure(self, text):
         if self.location is None:
             return text
-        head, found, rest = text.partition("\n        location / {\n")
+        head, found, rest = text.partition("\n        location = / {\n")
         body, closed, rest = rest.partition("\n        }\n")
         if not found or not closed or "fastcgi_pass" not in body:
-            raise SystemExit("bench: nginx.conf.template has no `location /` that passes to the pool")
+            raise SystemExit("bench: nginx.conf.template has no `location = /` that passes to the pool")
         return f"{head}{found}            {self.location}{closed}{rest}"
 
     def launch(self):
