@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "your-own-service.md"
 TOKEN = {"Authorization": "Bearer opensesame"}
 JSON = {**TOKEN, "Content-Type": "application/json"}
 # A block: what to do with which file, or what it needs; the language; the text.
-BLOCK = re.compile(r"(?:(Create|Append to|Change it in)[ \n]`([^`]+)`[^\n]*:\n\n)?(?:<!-- needs (.*?) -->\n)?(`{3,4})(\w+)\n(.*?)\4\n", re.DOTALL)
+BLOCK = re.compile(r"(?:(Create|Replace|Append to|Change)[ \n]`([^`]+)`[^\n]*:\n\n)?(?:<!-- needs (.*?) -->\n)?(`{3,4})(\w+)\n(.*?)\4\n", re.DOTALL)
 
 
 def blocks():
@@ -62,12 +62,13 @@ class Tutorial:
         """Do each block up to the one that contains this text, which comes next."""
         while last not in self.todo[0][4]:
             action, path, need, language, text = self.todo.pop(0)
-            if action == "Create":
+            if action in ("Create", "Replace"):
+                assert (self.tree / path).exists() == (action == "Replace"), path
                 (self.tree / path).write_text(text)
             elif action == "Append to":
                 with (self.tree / path).open("a") as file:
                     file.write(text)
-            elif action == "Change it in":
+            elif action == "Change":
                 change(self.tree / path, text)
             elif not need:
                 assert language == "sh", text
