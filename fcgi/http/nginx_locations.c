@@ -270,7 +270,7 @@ are_alike(const int paths[], size_t count)
 static void
 print_head(const struct printer *printer, const char *head, size_t length)
 {
-	int paths[ENDPOINT_COUNT];
+	int paths[ENDPOINT_COUNT] = {0};
 	size_t count = find_paths_below(head, length, paths);
 	int above = find_example(head, length - 1, "");
 
@@ -327,7 +327,7 @@ nginx_locations_print(FILE *out, unsigned blocking_workers)
 static void
 print_all_limits(FILE *out)
 {
-	int paths[ENDPOINT_COUNT];
+	int paths[ENDPOINT_COUNT] = {0};
 	size_t count = 0;
 
 	for (int i = 0; i < ENDPOINT_OTHER; i++)
