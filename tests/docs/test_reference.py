@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import PAGES, ROOT, RUNBOOKS, app_metrics, app_options, ask, commands, find, harness, help_of, make_targets, name, options, routes, written
+from conftest import PAGES, ROOT, RUNBOOKS, TUTORIAL, app_metrics, app_options, ask, commands, find, harness, help_of, make_targets, name, options, routes, written
 
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/reference.md").read_text()
@@ -70,7 +70,7 @@ def foreign(words):
 def test_every_variable_that_a_page_names_is_an_option_s():
     known = {"FCGI_WEBAPP_" + option.upper().replace("-", "_") for option in ALL_OPTIONS}
     known.add("FCGI_WEBAPP_INHERITED")  # of a reload: no option, and only the program sets it
-    for page, match in find(r"\bFCGI_WEBAPP_[A-Z_]+\b"):
+    for page, match in find(r"\bFCGI_WEBAPP_[A-Z_]+\b", but=TUTORIAL):
         assert match[0] in known, (page, match[0])
 
 
@@ -129,9 +129,9 @@ def matches(path):
 
 def test_every_route_that_a_page_names_exists():
     private = {"/metrics", "/nginx_status"}
-    for page, match in find(r"`(?:GET|POST|DELETE|PUT|HEAD) (/[^`\s?]*)"):
+    for page, match in find(r"`(?:GET|POST|DELETE|PUT|HEAD) (/[^`\s?]*)", but=TUTORIAL):
         assert matches(match[1]) or match[1] in private | {"/greet/{name}"}, (page, match[0])
-    for page, match in find(r"localhost:(8081|8000)(/[^\s'\"?)`>;]*)"):
+    for page, match in find(r"localhost:(8081|8000)(/[^\s'\"?)`>;]*)", but=TUTORIAL):
         known = matches(match[2]) if match[1] == "8081" else match[2] in private
         assert known or match[2] == "/greet/Ada", (page, match[0])
 
@@ -181,7 +181,7 @@ def test_every_make_target_for_people_has_a_description():
 
 
 def test_every_file_that_a_page_names_exists():
-    for page, match in find(r"\b(?:scripts|tests|fcgi|nginx|monitoring|k8s|docs)/[\w./-]*\w"):
+    for page, match in find(r"\b(?:scripts|tests|fcgi|nginx|monitoring|k8s|docs)/[\w./-]*\w", but=TUTORIAL):
         named = match[0]
         if "greet" in named or "/" not in named or "github.com" in match.string[max(0, match.start() - 90):match.start()].split("\n")[-1]:
             continue

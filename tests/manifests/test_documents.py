@@ -145,7 +145,7 @@ def test_a_new_rule_file_is_mounted_where_prometheus_reads_it(copy_of_the_projec
     assert generator(copy_of_the_project).returncode == 0
     manifest = (copy_of_the_project / "k8s/20-prometheus.yaml").read_text()
     assert manifest.count("path: rules/") == 1 + len(list((ROOT / "monitoring/prometheus/rules").iterdir()))
-    assert re.search(r"\n( +)- key: notes.yml\n\1  path: rules/notes.yml\n", manifest)
+    assert re.search(r"\n( +)- key: another.yml\n\1  path: rules/another.yml\n", manifest)
 
 
 def test_the_version_of_the_makefile_is_the_only_one(copy_of_the_project):
