@@ -128,7 +128,7 @@ def run(settings, peers):
         progress("the cost of an increment and of a rendering")
         result["metrics"] = metrics_cost()
     if "blocking" in settings.parts:
-        result["blocking"] = blocking.blocking(few, short, progress)
+        result["blocking"] = blocking.blocking(settings.rounds, short, progress)
     result["must_show"] = report.must_show(result)
     return result
 

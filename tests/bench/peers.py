@@ -83,9 +83,9 @@ class Peer:
 
 class NginxPeer(Peer):
     """A server behind the nginx of fcgi-webapp: its configuration, but for the
-    one location that is measured."""
+    locations that are measured."""
 
-    location = None  # instead of the configuration's own
+    location = None  # what these do, instead of passing to the pool
     nginx_workers = "auto"
 
     def prepare(self):
@@ -117,11 +117,10 @@ class NginxPeer(Peer):
     def configure(self, text):
         if self.location is None:
             return text
-        head, found, rest = text.partition("\n        location = / {\n")
-        body, closed, rest = rest.partition("\n        }\n")
-        if not found or not closed or "fastcgi_pass" not in body:
-            raise SystemExit("bench: nginx.conf.template has no `location = /` that passes to the pool")
-        return f"{head}{found}            {self.location}{closed}{rest}"
+        edited, count = re.subn(r"fastcgi_pass \$pool;", lambda _: self.location, text)
+        if count == 0:
+            raise SystemExit("bench: nginx.conf.template has no location that passes to the pool")
+        return edited
 
     def launch(self):
         self.processes.start(
