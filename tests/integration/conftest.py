@@ -45,6 +45,14 @@ def copy_of_the_tree(folder):
     return folder
 
 
+def declare_headers(tree, *names):
+    """Lines in a copy's table of headers, but for those that the application has."""
+    table = tree / "fcgi/app/headers.def"
+    for name in names:
+        if f"\nHEADER({name})\n" not in table.read_text():
+            table.write_text(f"{table.read_text()}HEADER({name})\n")
+
+
 def free_ports(count):
     """Ports that nobody listens on, no two alike: each is held until the last is found."""
     with contextlib.ExitStack() as held:

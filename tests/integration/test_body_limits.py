@@ -95,8 +95,7 @@ def make(folder, target):
 def tree(tmp_path_factory):
     table = "".join(f'ROUTE({name}, "{path}", GET | POST, {flags})\n' for name, (path, _, flags) in ROUTES.items())
     folder = copy_tree(tmp_path_factory.mktemp("bodies") / "tree", table + OWN + 'ROUTE(document, "/document", POST, BODY(1M))\n')
-    with (folder / "fcgi/app/headers.def").open("a") as table:
-        table.write("HEADER(authorization)\n")
+    conftest.declare_headers(folder, "authorization")
     for name in (*ROUTES, "own_put", "own_post"):
         (folder / f"fcgi/app/endpoints/{name}.c").write_text(HANDLER.format(name=name))
     (folder / "fcgi/app/endpoints/document.c").write_text(JSON_HANDLER)

@@ -43,7 +43,7 @@ endpoint_echo(const struct request *request, struct response *response)
 	response_json(response, 200, body);
 }
 """
-HEADERS = "HEADER(authorization)\nHEADER(if_none_match)\nHEADER(host)\nHEADER(accept)\n"
+HEADERS = ("authorization", "if_none_match", "host", "accept")
 
 
 def copy_tree(folder):
@@ -62,7 +62,7 @@ def program(tmp_path_factory):
     tree = copy_tree(tmp_path_factory.mktemp("requests"))
     (tree / "fcgi/app/endpoints/echo.c").write_text(ENDPOINT)
     append(tree / "fcgi/app/routes.def", 'ROUTE(echo, "/echo", GET | POST, 0)\n')
-    append(tree / "fcgi/app/headers.def", HEADERS)
+    conftest.declare_headers(tree, *HEADERS)
     subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
     return tree / "build/fcgi-webapp"
 
