@@ -41,7 +41,7 @@ static const struct option {
 #define SMALL   "abcdefghijklmnopqrstuvwxyz"
 #define CAPITAL "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-enum { NAME_MAX = 40, ARGUMENT_MAX = 15, HELP_LEFT = 26, HELP_WIDTH = 100 };
+enum { NAME_MAX = 40, ARGUMENT_MAX = 15, HELP_LEFT = 26, HELP_WIDTH = 80 };
 
 /* A double holds all whole numbers up to this one. */
 static const double WHOLE_MAX = 1e15;
@@ -132,7 +132,7 @@ find_fault(const struct option *option)
 	if (option->kind == WHOLE || option->kind == NUMBER)
 		fault = find_fault_in_range(option);
 	if (!fault && is_too_wide(option))
-		fault = "its line in the help has more than 100 characters";
+		fault = "its line in the help has more than 80 characters";
 	return fault;
 }
 

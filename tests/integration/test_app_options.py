@@ -215,7 +215,7 @@ def test_the_unit_tests_of_options_need_no_change(tree):
     ('OPTION_TEXT(a, NULL, NULL, "h")', "the argument has 1 to 15 capital letters"),
     ('OPTION_TEXT(a, "A", "", "h")', "the default is NULL, or a text that is not empty"),
     ('OPTION_TEXT(a, "A", "x", "")', "a help is one line"),
-    (f'OPTION_TEXT(a, "A", "{40 * "x"}", "{40 * "h"}")', "its line in the help has more than 100 characters"),
+    (f'OPTION_TEXT(a, "A", "{20 * "x"}", "{40 * "h"}")', "its line in the help has more than 80 characters"),
     ('OPTION_WHOLE(a, "A", 11, 0, 10, "h")', "the default is not between min and max"),
     ('OPTION_WHOLE(a, "A", 0, 1, 10, "h")', "the default is not between min and max"),
     ('OPTION_WHOLE(a, "A", 1.5, 0, 10, "h")', "the default is a whole number such as 5"),

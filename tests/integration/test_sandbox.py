@@ -114,9 +114,10 @@ CRASHED = ("fcgi_worker_exits_total", ("reason", "crashed"))
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """The program with one endpoint more, which does what it should not."""
+    """The program without grants and with one endpoint more, which does what it should not."""
     tree = tmp_path_factory.mktemp("sandbox") / "tree"
     conftest.copy_of_the_tree(tree)
+    (tree / "fcgi/app/sandbox.def").write_text("")
     (tree / "fcgi/app/endpoints/escape.c").write_text(ESCAPE)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write('ROUTE(escape, "/escape/{how}", POST, 0)\n')
