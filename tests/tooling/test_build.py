@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -11,6 +12,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What would install something, or ask Debian.
 INSTALLERS = ("apt-get", "dpkg", "dpkg-query", "sudo")
+
+# What the application needs, as the Makefile says.
+LIBS = re.search(r"^LIBS :?=([^#\n]*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
 
 
 class Clone:
@@ -82,8 +86,8 @@ def test_a_missing_pkg_config_is_named(fresh):
 
 
 def test_a_missing_cmocka_is_named_by_the_unit_tests_alone(clone, tmp_path):
-    for name in ("json-c", "libseccomp", "fcgi"):
-        shutil.copy2(find_pc(name), tmp_path)
+    for name in ("json-c", "libseccomp", "fcgi", *LIBS):
+        shutil.copy2(find_pc(name.partition(":")[0]), tmp_path)
     done = clone.make("build/tests/test_cgi", PKG_CONFIG_LIBDIR=str(tmp_path))
     assert done.returncode == 2 and "missing: cmocka." in done.stderr
     assert clone.make("build", PKG_CONFIG_LIBDIR=str(tmp_path)).returncode == 0
@@ -120,12 +124,12 @@ def test_a_change_of_flags_or_compiler_compiles_everything_again(clone):
 
 
 def test_a_change_of_the_libraries_compiles_everything_again_with_their_flags(clone, tmp_path):
-    (tmp_path / "notes.pc").write_text("Name: notes\nDescription: -\nVersion: 1\nCflags: -DNOTES_LIBRARY\nLibs: -lpthread\n")
+    (tmp_path / "own.pc").write_text("Name: own\nDescription: -\nVersion: 1\nCflags: -DOWN_LIBRARY\nLibs: -lpthread\n")
     assert clone.make("build").returncode == 0
     everything = len(list(clone.folder.glob("fcgi/**/*.c"))) + 2
-    assert len(compiled(clone.make("build", "LIBS=notes:libwhatever-dev", PKG_CONFIG_PATH=str(tmp_path)))) == everything
-    assert "-DNOTES_LIBRARY" in (clone.folder / "build/library-cflags").read_text()
-    assert compiled(clone.make("build", "LIBS=notes", PKG_CONFIG_PATH=str(tmp_path))) == []
+    assert len(compiled(clone.make("build", f"LIBS={' '.join(LIBS)} own:libwhatever-dev", PKG_CONFIG_PATH=str(tmp_path)))) == everything
+    assert "-DOWN_LIBRARY" in (clone.folder / "build/library-cflags").read_text()
+    assert compiled(clone.make("build", f"LIBS={' '.join(LIBS)} own", PKG_CONFIG_PATH=str(tmp_path))) == []
     assert len(compiled(clone.make("build"))) == everything
 
 
