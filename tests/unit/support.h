@@ -61,16 +61,29 @@ support_remove(const char *path)
  * tests make files by the thousand. For cmocka's set-up.
  */
 static inline int
-support_open_folder(void **state)
+support_open_folder_in(const char *base)
 {
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	(void)state;
 	snprintf(support_folder, sizeof(support_folder),
 	    "%s/" PROGRAM_NAME "-test-XXXXXX", base);
 	if (!mkdtemp(support_folder))
 		return -1;
 	return chmod(support_folder, 0755);
+}
+
+static inline int
+support_open_folder(void **state)
+{
+	(void)state;
+	return support_open_folder_in(
+	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+}
+
+/* For programs to execute: containers have /dev/shm without that right. */
+static inline int
+support_open_program_folder(void **state)
+{
+	(void)state;
+	return support_open_folder_in("/tmp");
 }
 
 static inline int

@@ -219,5 +219,6 @@ main(void)
 		a_program_that_has_gone_since_its_trial_lets_the_old_one_go_on),
 	};
 
-	return SUPPORT_RUN(tests);
+	return SUPPORT_RUN_WITH(
+	    tests, support_open_program_folder, support_close_folder);
 }
