@@ -161,8 +161,7 @@ check_syntax(const char *text, size_t length, size_t *end)
 
 /* Parse the body. Returns the object, or NULL and what is wrong. */
 static struct json_object *
-parse(
-    const struct request *request, bool has_single_quotes, const char **problem)
+parse(const struct request *request, const char **problem)
 {
 	const char *body = request->body;
 	struct json_object *object;
@@ -170,8 +169,6 @@ parse(
 	size_t end;
 
 	*problem = check_syntax(body, request->body_length, &end);
-	if (!*problem && has_single_quotes)
-		*problem = "it has single quotes";
 	if (!*problem &&
 	    end + strspn(body + end, " \t\r\n") < request->body_length)
 		*problem = "something follows the value";
@@ -206,12 +203,16 @@ request_json(const struct request *request, struct response *response)
 		response_problem(response, 400, "The body contains a NUL.");
 	else if (!is_utf8(request->body, request->body_length))
 		response_problem(response, 400, "The body is not UTF-8.");
+	/* Behind a single quote the measure may be wrong. */
+	else if (demand.has_single_quotes)
+		response_problem(response, 400,
+		    "The body is not a JSON object: it has single quotes.");
 	else if (demand.memory > MEMORY_MAX)
 		response_problem(response, 413,
 		    "The body has too many objects and values: they would "
 		    "take more than %d MiB.",
 		    MEMORY_MAX >> 20);
-	else if (!(object = parse(request, demand.has_single_quotes, &problem)))
+	else if (!(object = parse(request, &problem)))
 		response_problem(response, 400,
 		    "The body is not a JSON object: %s.", problem);
 	return object;

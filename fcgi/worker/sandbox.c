@@ -37,7 +37,6 @@ static const int allowed[] = {
     SCMP_SYS(epoll_wait),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
-    SCMP_SYS(fcntl),
     SCMP_SYS(fstat),
     SCMP_SYS(futex),
     SCMP_SYS(getdents64),
@@ -128,6 +127,27 @@ allow_if(scmp_filter_ctx filter, int call, unsigned count,
 	    filter, SCMP_ACT_ALLOW, call, count, arguments);
 }
 
+/*
+ * Not F_SETOWN and F_SETSIG: with them the kernel would send any signal to any
+ * process of this user when a descriptor has input.
+ */
+static int
+allow_fcntl(scmp_filter_ctx filter)
+{
+	static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,
+	    F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK,
+	    F_OFD_SETLK, F_OFD_SETLKW, F_GETPIPE_SZ, F_SETPIPE_SZ};
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		const struct scmp_arg_cmp is_command[] = {
+		    {1, SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0}};
+
+		error |= allow_if(filter, SCMP_SYS(fcntl), 1, is_command);
+	}
+	return error;
+}
+
 /* For all signals but SIGSYS. (The kernel ignores the upper half of a number,
  * so "not equal" would let SIGSYS through.) */
 static int
@@ -176,6 +196,7 @@ add_rules(
 	error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	error |= allow_sigaction(filter);
+	error |= allow_fcntl(filter);
 	/* abort() sends a signal to its own process. No other is allowed. */
 	error |= allow_if(filter, SCMP_SYS(tgkill), 1, self);
 	if (writable_fd >= 0) {

@@ -96,6 +96,9 @@ endpoint_escape(const struct request *request, struct response *response)
 	case 'h':
 		handle_signal(SIGRTMAX);
 		break;
+	case 'g': /* give the master a signal when this descriptor has input */
+		fcntl(counters->fd, F_SETOWN, master);
+		break;
 	case 'b':
 		block_signal();
 		break;
@@ -158,6 +161,7 @@ def refusals(lines):
     ("ignore", "rt_sigaction", "ALLOW_SYSCALL(rt_sigaction)"),
     ("overflow", "rt_sigaction", "ALLOW_SYSCALL(rt_sigaction)"),
     ("handler", "socket", "ALLOW_NETWORK"),
+    ("give", "fcntl", "ALLOW_SYSCALL(fcntl)"),
 ])
 def test_a_worker_that_tries_to_escape_dies_and_the_log_names_call_and_remedy(service, how, call, remedy):
     answer, lines = kill_worker(service, how)

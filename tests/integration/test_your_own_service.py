@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -236,8 +237,24 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(tutorial, token, tmp
 def test_a_database_that_goes_away_later_makes_the_service_not_ready(notes):
     assert create(notes).status == 201
     database(notes).rename(database(notes).with_suffix(".moved"))
-    ready = notes.get("/ready")
-    assert ready.status == 503 and "gone" in ready.json["detail"]
+    assert "gone" in notes.get("/ready").json["detail"]
+    shutil.copy(database(notes).with_suffix(".moved"), database(notes))  # workers would write to the file that was moved
+    assert notes.get("/ready").status == 503
+
+
+def test_tables_of_a_newer_program_are_left_alone(notes):
+    assert create(notes).status == 201
+    assert notes.stop() == 0
+    query(notes, "PRAGMA user_version = 9")
+    notes.start()
+    assert create(notes).status == 201
+    assert version_of(notes) == 9
+
+
+def test_a_token_that_is_too_long_is_refused(tutorial, tmp_path):
+    (tmp_path / "token").write_text("x" * 200)
+    with tutorial.service(FCGI_WEBAPP_TOKEN_FILE=tmp_path / "token") as service:
+        assert "There is no token of 1 to 126 bytes" in service.get("/ready").json["detail"]
 
 
 def test_a_locked_database_is_a_503_with_retry_after(notes):

@@ -4,6 +4,8 @@
  */
 #include "support.h"
 
+#include <sys/resource.h>
+
 #include <json-c/json.h>
 
 #include "http/request_json.h"
@@ -77,6 +79,35 @@ what_is_no_json_object_is_a_400(void **state)
 	assert_int_equal(STATUS("{} {}", "not a JSON object"), 400);
 	assert_int_equal(STATUS("{}x", "not a JSON object"), 400);
 	assert_int_equal(STATUS("  ", "not a JSON object"), 400);
+}
+
+static long
+peak_memory(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return usage.ru_maxrss;
+}
+
+/* A name in single quotes hides the objects behind it from a count of quotes.
+ */
+static void
+single_quotes_are_refused_before_they_take_memory(void **state)
+{
+	static const char begin[] = "{'\"':[";
+	static char body[1 << 20];
+	long before;
+
+	(void)state;
+	memcpy(body, begin, sizeof(begin) - 1);
+	for (size_t i = sizeof(begin) - 1; i + 3 < sizeof(body); i += 3)
+		memcpy(body + i, "{},", 3);
+	before = peak_memory();
+	assert_int_equal(status_of("application/json", body, strlen(body),
+			     "it has single quotes"),
+	    400);
+	assert_true(peak_memory() - before < 64 << 10); /* KiB */
 }
 
 static void
@@ -243,6 +274,7 @@ main(void)
 	    cmocka_unit_test(an_object_is_accepted),
 	    cmocka_unit_test(another_type_is_a_415),
 	    cmocka_unit_test(what_is_no_json_object_is_a_400),
+	    cmocka_unit_test(single_quotes_are_refused_before_they_take_memory),
 	    cmocka_unit_test(a_nul_and_invalid_utf_8_are_a_400),
 	    cmocka_unit_test(a_deep_body_is_a_400),
 	    cmocka_unit_test(a_body_of_1_mib_is_accepted),
