@@ -45,6 +45,19 @@ def copy_of_the_tree(folder):
     return folder
 
 
+def make_in(tree, *arguments):
+    """make in a copy of the tree, with nothing of the make that runs the tests."""
+    return subprocess.run(["make", *arguments], cwd=tree, capture_output=True, text=True, timeout=600,
+                          env={**os.environ, "BUILD": "build", "MAKEFLAGS": "-j2", "MAKELEVEL": ""})
+
+
+def build(tree):
+    """The program of a copy of the tree."""
+    run = make_in(tree, "build")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return tree / "build/fcgi-webapp"
+
+
 def declare_headers(tree, *names):
     """Lines in a copy's table of headers, but for those that the application has."""
     table = tree / "fcgi/app/headers.def"

@@ -71,21 +71,10 @@ endpoint_sample_{name}(const struct request *request, struct response *response)
     return folder
 
 
-def make(folder, *targets):
-    return subprocess.run(["make", *targets], cwd=folder, capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "BUILD": "build", "MAKEFLAGS": "-j2", "MAKELEVEL": ""})
-
-
-def build(folder):
-    run = make(folder, "build")
-    assert run.returncode == 0, run.stdout + run.stderr
-    return folder / "build/fcgi-webapp"
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = make_tree(tmp_path_factory.mktemp("app") / "tree")
-    build(folder)
+    conftest.build(folder)
     return folder
 
 
@@ -266,7 +255,7 @@ def test_all_are_exact_while_processes_are_killed(app):
 def test_a_change_of_labels_keeps_the_counts_of_those_that_stay(app, tree, tmp_path):
     changed = METRICS.replace('VALUE(SAMPLE_short, "short")', 'VALUE(SAMPLE_tiny, "tiny")').replace("BUCKETS(0.001, 0.5, 2)", "BUCKETS(0.01, 1)")
     other = make_tree(tmp_path / "other", changed)
-    new_program = build(other)
+    new_program = conftest.build(other)
     service = app()
     old_program = service.environment["PROGRAM"]
     for path in ("/kind/short", "/kind/long", "/kind/long", "/kind/what", "/query/0.25", "/stored/9", "/open/2"):
@@ -306,9 +295,9 @@ def test_a_call_that_does_not_fit_its_metric_does_not_compile(tree, tmp_path, ca
 
 def test_a_tree_with_metrics_of_its_own_passes_the_unit_tests_and_those_of_the_docs(tmp_path):
     folder = make_tree(tmp_path / "tree", handlers=False)
-    run = make(folder, "unit")
+    run = conftest.make_in(folder, "unit")
     assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
-    build(folder)
+    conftest.build(folder)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     run = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/docs/test_reference.py", "-k", "metric"],
                          cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "BUILD": "build"})
@@ -336,6 +325,6 @@ def test_a_line_that_prometheus_would_not_accept_fails_the_build(tmp_path, line,
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     with (tmp_path / "fcgi/app/metrics.def").open("a") as table:
         table.write(line + "\n")
-    run = make(tmp_path, "build/check-metrics")
+    run = conftest.make_in(tmp_path, "build/check-metrics")
     assert run.returncode != 0 and fault in run.stderr, run.stderr
     assert run.stderr.startswith("fcgi/app/metrics.def: sample_") or "http_" in line

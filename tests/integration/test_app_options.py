@@ -47,11 +47,6 @@ endpoint_bye(const struct request *request, struct response *response)
 """
 
 
-def make(folder, *targets):
-    return subprocess.run(["make", *targets], cwd=folder, capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "BUILD": "build", "MAKEFLAGS": "-j2", "MAKELEVEL": ""})
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("options") / "tree"
@@ -59,7 +54,7 @@ def tree(tmp_path_factory):
     with (folder / "fcgi/app/options.def").open("a") as table:
         table.write(OPTIONS)
     (folder / "fcgi/app/endpoints/bye.c").write_text(BYE)
-    done = make(folder, "build")
+    done = conftest.make_in(folder, "build")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -194,7 +189,7 @@ def test_the_documents_and_their_tests_need_no_change(tree):
 def test_the_unit_tests_of_options_need_no_change(tree):
     names = ["build/tests/" + path.stem for path in (ROOT / "tests/unit").glob("test_options*.c")]
     assert len(names) >= 3
-    done = make(tree, *names)
+    done = conftest.make_in(tree, *names)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in names:
         done = run(tree / name)
@@ -231,7 +226,7 @@ def test_a_line_that_does_not_work_fails_the_build(tmp_path, line, fault):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     with (tmp_path / "fcgi/app/options.def").open("a") as table:
         table.write(line + "\n")
-    done = make(tmp_path, "build/check-options")
+    done = conftest.make_in(tmp_path, "build/check-options")
     said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
     assert done.returncode != 0 and len(said) == 1, done.stderr
     assert said[0].startswith("fcgi/app/options.def: option ") and fault in said[0]

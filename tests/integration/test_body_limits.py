@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 
 import test_web_servers
 import conftest
-from conftest import Service, short_folder, wait_for
+from conftest import wait_for
 
 pytestmark = pytest.mark.own_build
 
@@ -86,11 +85,6 @@ def copy_tree(folder, routes):
     return folder
 
 
-def make(folder, target):
-    return subprocess.run(["make", target], cwd=folder, capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "BUILD": "build", "MAKEFLAGS": "-j2", "MAKELEVEL": ""})
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     table = "".join(f'ROUTE({name}, "{path}", GET | POST, {flags})\n' for name, (path, _, flags) in ROUTES.items())
@@ -99,7 +93,7 @@ def tree(tmp_path_factory):
     for name in (*ROUTES, "own_put", "own_post"):
         (folder / f"fcgi/app/endpoints/{name}.c").write_text(HANDLER.format(name=name))
     (folder / "fcgi/app/endpoints/document.c").write_text(JSON_HANDLER)
-    run = make(folder, "build")
+    run = conftest.make_in(folder, "build")
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
 
@@ -111,13 +105,8 @@ def program(tree):
 
 @pytest.fixture(scope="module")
 def app(program):
-    folder = short_folder()
-    started = Service(folder, PROGRAM=program, WORKERS=2)
-    try:
-        yield started.start()
-    finally:
-        started.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with conftest.running(PROGRAM=program, WORKERS=2) as started:
+        yield started
 
 
 def body_of(size):
@@ -383,6 +372,6 @@ def test_nginx_bounds_the_files_of_bodies(app):
 ])
 def test_a_size_that_does_not_exist_fails_the_build_and_says_which_there_are(tmp_path, flags, says):
     tree = copy_tree(tmp_path / "tree", f'ROUTE(notes, "/notes", POST, {flags})\n')
-    run = make(tree, "build/check-routes")
+    run = conftest.make_in(tree, "build/check-routes")
     assert run.returncode != 0
     assert f'route "notes", path "/notes": {says}' in run.stderr

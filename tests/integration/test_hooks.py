@@ -107,8 +107,7 @@ def program(tmp_path_factory):
     (tree / "fcgi/app/endpoints/read.c").write_text(ENDPOINTS)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(ROUTES)
-    subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
-    return tree / "build/fcgi-webapp"
+    return conftest.build(tree)
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """What an endpoint of one's own gets of a request: declared headers, cookies, the client. Through nginx and as plain CGI."""
 
-import shutil
 import subprocess
 
 import pytest
 
 import conftest
-from conftest import Service, short_folder
 
 pytestmark = pytest.mark.own_build
 
@@ -63,19 +61,13 @@ def program(tmp_path_factory):
     (tree / "fcgi/app/endpoints/echo.c").write_text(ENDPOINT)
     append(tree / "fcgi/app/routes.def", 'ROUTE(echo, "/echo", GET | POST, 0)\n')
     conftest.declare_headers(tree, *HEADERS)
-    subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
-    return tree / "build/fcgi-webapp"
+    return conftest.build(tree)
 
 
 @pytest.fixture(scope="module")
 def service(program):
-    folder = short_folder()
-    started = Service(folder, PROGRAM=program, WORKERS=2)
-    try:
-        yield started.start()
-    finally:
-        started.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with conftest.running(PROGRAM=program, WORKERS=2) as started:
+        yield started
 
 
 def echo(service, **headers):

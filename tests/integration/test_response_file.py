@@ -5,7 +5,6 @@ import http.client
 import os
 import re
 import shutil
-import subprocess
 
 import pytest
 
@@ -39,10 +38,7 @@ def program(tmp_path_factory):
     (tree / "fcgi/app/endpoints/file.c").write_text(ENDPOINT)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write('ROUTE(file, "/file/{name}", GET | POST, NONBLOCKING)\n')
-    run = subprocess.run(["make", "build"], cwd=tree, capture_output=True, text=True, timeout=600,
-                         env={**os.environ, "BUILD": "build", "MAKEFLAGS": "-j2", "MAKELEVEL": ""})
-    assert run.returncode == 0, run.stdout + run.stderr
-    return tree / "build/fcgi-webapp"
+    return conftest.build(tree)
 
 
 @pytest.fixture(scope="module")

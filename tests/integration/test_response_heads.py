@@ -2,13 +2,12 @@
 
 import http.client
 import re
-import shutil
 import subprocess
 
 import pytest
 
 import conftest
-from conftest import Service, parse, requests_of, short_folder, wait_for
+from conftest import parse, requests_of, wait_for
 
 pytestmark = pytest.mark.own_build
 
@@ -63,19 +62,13 @@ def program(tmp_path_factory):
     (tree / "fcgi/app/endpoints/heads.c").write_text(ENDPOINTS)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(ROUTES)
-    subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
-    return tree / "build/fcgi-webapp"
+    return conftest.build(tree)
 
 
 @pytest.fixture(scope="module")
 def service(program):
-    folder = short_folder()
-    started = Service(folder, PROGRAM=program, WORKERS=2)
-    try:
-        yield started.start()
-    finally:
-        started.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with conftest.running(PROGRAM=program, WORKERS=2) as started:
+        yield started
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,14 +2,12 @@
 
 import os
 import pathlib
-import shutil
 import signal
-import subprocess
 
 import pytest
 
 import conftest
-from conftest import Service, short_folder, wait_for
+from conftest import wait_for
 
 pytestmark = pytest.mark.own_build
 
@@ -124,14 +122,8 @@ def service(tmp_path_factory):
     (tree / "fcgi/app/endpoints/escape.c").write_text(ESCAPE)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write('ROUTE(escape, "/escape/{how}", POST, 0)\n')
-    subprocess.run(["make", "-s", "-j2", "build/fcgi-webapp", "BUILD=build"], cwd=tree, check=True, timeout=300)
-    folder = short_folder()
-    started = Service(folder, PROGRAM=tree / "build/fcgi-webapp", WORKERS=2)
-    try:
-        yield started.start()
-    finally:
-        started.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with conftest.running(PROGRAM=conftest.build(tree), WORKERS=2) as started:
+        yield started
 
 
 def kill_worker(service, how):

@@ -13,7 +13,7 @@ import pytest
 
 import conftest
 from conftest import PROGRAM, run_program, short_folder, wait_for
-from test_app_metrics import build, make_tree
+from test_app_metrics import make_tree
 from test_pool import load_of
 from test_supervisor import asked, pool_alone
 
@@ -30,7 +30,7 @@ def tree(tmp_path_factory):
     folder = make_tree(tmp_path_factory.mktemp("next") / "tree", METRIC, handlers=False)
     makefile = folder / "Makefile"
     makefile.write_text(makefile.read_text().replace("\nVERSION := ", "\nVERSION := 9"))
-    build(folder)
+    conftest.build(folder)
     return folder
 
 
