@@ -13,9 +13,10 @@
 enum { BLOCKING_REQUESTS_MAX = 16 };
 
 /*
- * nginx writes bodies above BODY_DEFAULT to files. Those of one location take
- * at most this much, or one body if that is larger. It answers more with a 503
- * at once.
+ * nginx writes bodies above BODY_DEFAULT to files. One zone counts the
+ * bodies of all locations with larger limits; in each, the count times its
+ * limit is at most this much, or one body if that is larger. More gets a 503 at
+ * once.
  */
 enum { BODY_FILES_MAX = 32 << 20 };
 

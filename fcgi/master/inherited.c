@@ -120,8 +120,7 @@ inherited_read(struct inherited *inherited)
 	    pid == (uintmax_t)getpid()) {
 		if (!read_sockets(text, inherited))
 			log_text(LOG_WARNING,
-			    "%s does not name three listening sockets: "
-			    "listening anew",
+			    "%s does not name three listening sockets: ignored",
 			    VARIABLE);
 		for (size_t i = 0; i < inherited->count; i++)
 			fcntl(inherited->sockets[i].fd, F_SETFD, FD_CLOEXEC);

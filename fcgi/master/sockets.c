@@ -86,10 +86,8 @@ sockets_unlink_workers(const struct sockets *sockets)
 }
 
 void
-sockets_unlink_all(const struct sockets *sockets, bool has_drained)
+sockets_unlink_all(const struct sockets *sockets)
 {
-	/* A successor's socket may even have the inode number of ours. */
-	if (!has_drained)
-		sockets_unlink_workers(sockets);
+	sockets_unlink_workers(sockets);
 	unlink_socket(&sockets->metrics);
 }

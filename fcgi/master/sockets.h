@@ -6,7 +6,6 @@
  * scrapes. The supervisor holds them, so that they outlive the master.
  */
 
-#include <stdbool.h>
 
 #include "master/listener.h"
 #include "options.h"
@@ -43,9 +42,9 @@ void sockets_unpass(const struct sockets *sockets);
 void sockets_unlink_workers(const struct sockets *sockets);
 
 /*
- * Remove the names that are still there and ours. The workers' are gone where
- * the pool has drained, and a successor may use them.
+ * Remove the names that are still there and ours. A successor may use them: its
+ * files have other inode numbers while these sockets are open.
  */
-void sockets_unlink_all(const struct sockets *sockets, bool has_drained);
+void sockets_unlink_all(const struct sockets *sockets);
 
 #endif

@@ -352,15 +352,11 @@ open_all(struct supervisor *supervisor, const struct registry *registry)
 static void
 close_all(struct supervisor *supervisor)
 {
-	const struct scoreboard_entry *entry =
-	    scoreboard_entry(&supervisor->counters.scoreboard, SLOT_MASTER);
-
 	upgrade_cancel(&supervisor->upgrade);
 	child_stop(&supervisor->master, SIGINT);
 	orphans_reap(&supervisor->counters, supervisor->metrics.pid);
 	child_stop(&supervisor->metrics, SIGINT);
-	sockets_unlink_all(
-	    &supervisor->sockets, entry->draining == SCOREBOARD_DRAINS);
+	sockets_unlink_all(&supervisor->sockets);
 	counters_guard_finish(&supervisor->counters);
 	counters_close(&supervisor->counters);
 }
@@ -386,7 +382,7 @@ supervisor_run(const struct options *options, const struct registry *registry,
 	/* So that workers whose master died are ours to reap. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (open_all(&supervisor, registry) < 0) {
-		sockets_unlink_all(&supervisor.sockets, false);
+		sockets_unlink_all(&supervisor.sockets);
 		return 1;
 	}
 	child_schedule(&supervisor.metrics, false);

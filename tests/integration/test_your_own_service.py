@@ -270,6 +270,7 @@ def test_a_locked_database_is_a_503_with_retry_after(notes):
 
 def test_a_full_database_is_a_507_and_can_still_be_read(tutorial, token):
     with tutorial.service(FCGI_WEBAPP_TOKEN_FILE=token, FCGI_WEBAPP_DATABASE_MEGABYTES=1) as service:
-        wait_for(lambda: create(service, "m" * 100_000).status == 507)
+        full = wait_for(lambda: (answer := create(service, "m" * 100_000)).status == 507 and answer)
+        assert full.json["title"] == "Insufficient Storage"
         assert service.get("/notes?limit=1", headers=TOKEN).status == 200
         assert service.request("DELETE", "/notes/1", TOKEN).status == 204

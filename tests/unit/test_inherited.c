@@ -61,7 +61,7 @@ the_next_program_gets_the_same_sockets(void **state)
 	/* And its own children do not. */
 	assert_int_equal(fcntl(next.blocking.fd, F_GETFD), FD_CLOEXEC);
 	assert_null(getenv(VARIABLE));
-	sockets_unlink_all(&next, false);
+	sockets_unlink_all(&next);
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(access(metrics, F_OK), -1);
 }
