@@ -6,7 +6,6 @@
  * scrapes. The supervisor holds them, so that they outlive the master.
  */
 
-
 #include "master/listener.h"
 #include "options.h"
 
