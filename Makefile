@@ -126,8 +126,9 @@ foreground = read -r _ _ _ _ own _ _ front _ </proc/$$$$/stat; \
 # Other builds than that of production, each in a folder of its own. SANDBOX_OFF: for
 # sanitizers, which write files as processes exit, and for debuggers.
 SANITIZED := BUILD=build/sanitized OPTIMISE='-O1 -g -U_FORTIFY_SOURCE' \
-	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSANDBOX_OFF' \
-	LDFLAGS='-fsanitize=address,undefined'
+	CFLAGS='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DSANDBOX_OFF \
+	$(if $(COVERAGE),--coverage)' \
+	LDFLAGS='-fsanitize=address,undefined $(if $(COVERAGE),--coverage)'
 DEBUGGED := BUILD=build/debug OPTIMISE='-O0 -g3 -U_FORTIFY_SOURCE' CFLAGS=-DSANDBOX_OFF
 
 settings = HTTP_PORT='$(HTTP_PORT)' METRICS_PORT='$(METRICS_PORT)' LISTEN='$(LISTEN)' \
@@ -225,13 +226,16 @@ coverage: ## lcov over unit and integration tests; HTML in build/coverage/
 	@scripts/deps build run test
 	@$(MAKE) --no-print-directory BUILD=build/instrumented OPTIMISE='-O0 -g -U_FORTIFY_SOURCE' \
 	CFLAGS='--coverage -DSANDBOX_OFF' LDFLAGS=--coverage all-programs
+	@find build/instrumented -name '*.gcda' -delete
+	@BUILD=build/instrumented scripts/test unit integration
 	@scripts/coverage build/instrumented
 
+# COVERAGE=1 measures in the same run: .ci/run has no time for another one.
 sanitize: ## unit and integration tests under ASan and UBSan, unit under valgrind
 	@scripts/deps build run test sanitize
 	@$(MAKE) --no-print-directory $(SANITIZED) all-programs
 	@$(MAKE) --no-print-directory $(UNIT_TESTS)
-	@scripts/sanitize build/sanitized
+	@scripts/sanitize build/sanitized $(if $(COVERAGE),--coverage)
 
 .PHONY: all-programs
 all-programs: $(PROGRAM) $(UNIT_TESTS)
