@@ -27,6 +27,10 @@ static struct service service = {.options = &options,
     .backlog_fd = -1};
 static struct request request;
 static struct response response;
+/* What the next requests have. set_up() clears it. */
+static const char *sent_headers[HEADER_COUNT + 1];
+static const char *sent_type;
+static const char *sent_body;
 static int endpoint; /* that the latest answer is counted under */
 static int asked[2]; /* what the master is asked for */
 
@@ -62,6 +66,9 @@ set_up(void **state)
 		return -1;
 	service.load_request_fd = asked[1];
 	response_init(&response);
+	memset(sent_headers, 0, sizeof(sent_headers));
+	sent_type = "";
+	sent_body = "";
 	return start_application();
 }
 
@@ -92,13 +99,15 @@ ask_with(int (*dispatch)(struct request *, struct response *),
 	    .fetch_site = "",
 	    .origin = "",
 	    .host = "",
-	    .content_type = "",
+	    .content_type = sent_type,
 	    .cookie = "",
 	    .client_address = "192.0.2.1",
 	    .scheme = "http",
 	    .id = "0123abcd",
-	    .body = "",
+	    .body = sent_body,
+	    .body_length = strlen(sent_body),
 	    .service = &service};
+	memcpy(request.headers, sent_headers, sizeof(request.headers));
 	endpoint = dispatch(&request, &response);
 	return response.status;
 }
@@ -114,6 +123,15 @@ static inline int
 get(const char *path)
 {
 	return ask(METHOD_GET, path, "");
+}
+
+/* The status of the response to a request with this JSON in its body. */
+static inline int
+send_json(enum method method, const char *path, const char *json)
+{
+	sent_type = "application/json";
+	sent_body = json;
+	return ask(method, path, "");
 }
 
 /* A number or a string in the body, "a.b" within an object of it. */
