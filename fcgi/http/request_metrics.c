@@ -1,6 +1,6 @@
 /*
  * Counts an answered request: in http_requests_total, in the bytes of
- * responses, and in two histograms.
+ * responses, and in two histograms, which may keep it as an exemplar.
  */
 #include "http/request_metrics.h"
 
@@ -38,15 +38,29 @@ request_metrics_declare(struct counters *counters)
 	counters_find_value(counters, ENDPOINT_OTHER, METHOD_GET, 404);
 }
 
-static void
+/* Count a time in a histogram, whose first value is at this place. */
+static inline __attribute__((always_inline)) void
+observe(struct counters *counters, unsigned slot, size_t histogram, int64_t ns,
+    const struct request_sample *request,
+    void (*add)(_Atomic uint64_t *, size_t, uint64_t))
+{
+	_Atomic uint64_t *values = counters_values(counters, slot);
+	size_t bucket = registry_bucket(histogram, ns);
+
+	add(values, bucket, 1);
+	add(values, histogram, (uint64_t)ns);
+	exemplars_record(&counters->exemplars, slot, bucket, request->trace_id,
+	    (uint64_t)ns, request->ended_ns);
+}
+
+/* Inlined, like observe(), so that add is no call by a pointer. */
+static inline __attribute__((always_inline)) void
 count(struct counters *counters, unsigned slot,
     const struct request_sample *request,
     void (*add)(_Atomic uint64_t *, size_t, uint64_t))
 {
 	_Atomic uint64_t *values = counters_values(counters, slot);
 	unsigned endpoint = (unsigned)request->endpoint;
-	size_t duration =
-	    registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_DURATION);
 
 	add(values,
 	    counters_find_value(
@@ -54,13 +68,12 @@ count(struct counters *counters, unsigned slot,
 	    1);
 	add(values, registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_SIZE),
 	    request->body_bytes);
-	add(values, registry_bucket(duration, request->duration_ns), 1);
-	add(values, duration, (uint64_t)request->duration_ns);
-	if (request->queue_ns >= 0) {
-		add(values, registry_bucket(REGISTRY_QUEUE, request->queue_ns),
-		    1);
-		add(values, REGISTRY_QUEUE, (uint64_t)request->queue_ns);
-	}
+	observe(counters, slot,
+	    registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_DURATION),
+	    request->duration_ns, request, add);
+	if (request->queue_ns >= 0)
+		observe(counters, slot, REGISTRY_QUEUE, request->queue_ns,
+		    request, add);
 }
 
 void

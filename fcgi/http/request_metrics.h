@@ -16,6 +16,8 @@ struct request_sample {
 	int64_t duration_ns;
 	int64_t queue_ns; /* from nginx's receipt to the start; -1: unknown */
 	uint64_t body_bytes;
+	int64_t ended_ns; /* CLOCK_REALTIME; 0: unknown, so no exemplar */
+	char trace_id[EXEMPLARS_ID_SIZE]; /* any other text: no exemplar */
 };
 
 /* Make the registry for all routes; NULL where memory is short. */

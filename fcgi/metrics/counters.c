@@ -101,4 +101,5 @@ counters_close(struct counters *counters)
 	munmap(counters->map, counters->map_size);
 	close(counters->fd);
 	counters->fd = -1;
+	exemplars_close(&counters->exemplars);
 }

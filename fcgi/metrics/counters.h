@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metrics/exemplars.h"
 #include "scoreboard.h"
 
 struct registry;
@@ -41,6 +42,8 @@ struct counters {
 	size_t entry_size;
 	unsigned slot_count;
 	unsigned own_slot; /* where the application of this process counts */
+	/* of the buckets; not in the file, and only in a pool */
+	struct exemplars exemplars;
 };
 
 /*

@@ -104,6 +104,10 @@ counters_open(struct counters *counters, const char *path,
 		    sizeof(struct scoreboard_entry));
 		app_metrics_reset(counters, slot);
 	}
+	if (exemplars_open(&counters->exemplars, registry->fixed_count,
+		counters->slot_count) < 0)
+		log_text(LOG_WARNING,
+		    "no memory for exemplars: the metrics will have none");
 	return 0;
 }
 

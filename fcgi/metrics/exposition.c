@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/version.h"
 #include "metrics/app_exposition.h"
@@ -39,22 +40,42 @@ write_value(struct scrape *scrape, const char *label, const char *label_value,
 	    counters_sum(scrape->source->counters, value));
 }
 
+/* Of the bucket at this index; a trace id of "" if it has none. */
+static struct writer_exemplar
+find_exemplar(const struct counters *counters, size_t index)
+{
+	struct writer_exemplar to = {.trace_id = ""};
+	struct exemplar exemplar;
+
+	if (exemplars_find(&counters->exemplars, index, &exemplar)) {
+		memcpy(to.trace_id, exemplar.trace_id, sizeof(to.trace_id));
+		to.value = (struct writer_number){
+		    WRITER_NANOSECONDS, {.count = exemplar.value}};
+		to.time_ns = exemplar.time_ns;
+	}
+	return to;
+}
+
 static void
 write_histogram(
     struct scrape *scrape, const struct metric_label *labels, size_t first)
 {
 	const struct counters *counters = scrape->source->counters;
 	uint64_t buckets[REGISTRY_BOUND_COUNT + 1];
+	struct writer_exemplar exemplars[REGISTRY_BOUND_COUNT + 1];
 	const struct writer_histogram histogram = {
 	    .bounds = registry_bounds,
 	    .bound_count = REGISTRY_BOUND_COUNT,
 	    .buckets = buckets,
 	    .sum = {WRITER_NANOSECONDS,
 		{.count = counters_sum(counters, first)}},
+	    .exemplars = exemplars,
 	};
 
-	for (size_t i = 0; i <= REGISTRY_BOUND_COUNT; i++)
+	for (size_t i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
 		buckets[i] = counters_sum(counters, first + 1 + i);
+		exemplars[i] = find_exemplar(counters, first + 1 + i);
+	}
 	writer_histogram(&scrape->writer, labels, &histogram);
 }
 

@@ -4,7 +4,6 @@
  */
 #include "metrics/text_format.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +25,20 @@ put_count(struct writer *writer, uint64_t count)
 	writer_put(writer, digits + at, sizeof(digits) - at);
 }
 
+/* Nanoseconds as seconds with nine decimals. */
+static void
+put_nanoseconds(struct writer *writer, uint64_t ns)
+{
+	char decimals[10];
+	uint64_t rest = ns % 1000000000;
+
+	put_count(writer, ns / 1000000000);
+	for (size_t at = sizeof(decimals); --at > 0; rest /= 10)
+		decimals[at] = (char)('0' + rest % 10);
+	decimals[0] = '.';
+	writer_put(writer, decimals, sizeof(decimals));
+}
+
 static void
 put_number(struct writer *writer, struct writer_number number)
 {
@@ -36,10 +49,7 @@ put_number(struct writer *writer, struct writer_number number)
 		put_count(writer, number.value.count);
 		break;
 	case WRITER_NANOSECONDS:
-		put_count(writer, number.value.count / 1000000000);
-		snprintf(text, sizeof(text), ".%09" PRIu64,
-		    number.value.count % 1000000000);
-		put(writer, text);
+		put_nanoseconds(writer, number.value.count);
 		break;
 	case WRITER_REAL:
 		snprintf(text, sizeof(text), "%.15g", number.value.real);
@@ -96,10 +106,22 @@ write_sample(struct writer *writer, const struct metric_label *labels,
 	put(writer, "\n");
 }
 
+static void
+put_exemplar(struct writer *writer, const struct writer_exemplar *exemplar)
+{
+	put(writer, " # {trace_id=\"");
+	put(writer, exemplar->trace_id);
+	put(writer, "\"} ");
+	put_number(writer, exemplar->value);
+	put(writer, " ");
+	put_nanoseconds(writer, (uint64_t)exemplar->time_ns);
+}
+
 /* Buckets are cumulative here, so the last one, +Inf, is the count. */
 static void
-write_histogram(struct writer *writer, const struct metric_label *labels,
-    const struct writer_histogram *histogram)
+put_histogram(struct writer *writer, const struct metric_label *labels,
+    const struct writer_histogram *histogram,
+    const struct writer_exemplar *exemplars)
 {
 	uint64_t count = 0;
 
@@ -107,6 +129,8 @@ write_histogram(struct writer *writer, const struct metric_label *labels,
 		count += histogram->buckets[i];
 		put_series(writer, "_bucket", labels, histogram->bounds[i].le);
 		put_count(writer, count);
+		if (exemplars && exemplars[i].trace_id[0])
+			put_exemplar(writer, &exemplars[i]);
 		put(writer, "\n");
 	}
 	put_series(writer, "_count", labels, NULL);
@@ -115,6 +139,21 @@ write_histogram(struct writer *writer, const struct metric_label *labels,
 	put_series(writer, "_sum", labels, NULL);
 	put_number(writer, histogram->sum);
 	put(writer, "\n");
+}
+
+/* The format 0.0.4 has no exemplars. */
+static void
+write_histogram(struct writer *writer, const struct metric_label *labels,
+    const struct writer_histogram *histogram)
+{
+	put_histogram(writer, labels, histogram, NULL);
+}
+
+static void
+write_openmetrics_histogram(struct writer *writer,
+    const struct metric_label *labels, const struct writer_histogram *histogram)
+{
+	put_histogram(writer, labels, histogram, histogram->exemplars);
 }
 
 static void
@@ -176,6 +215,6 @@ const struct writer_format text_format_openmetrics = {
 	"application/openmetrics-text; version=1.0.0; charset=utf-8",
     .begin_family = begin_openmetrics,
     .sample = write_sample,
-    .histogram = write_histogram,
+    .histogram = write_openmetrics_histogram,
     .finish = finish_openmetrics,
 };

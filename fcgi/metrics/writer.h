@@ -27,12 +27,21 @@ struct writer_number {
 	} value;
 };
 
+/* A request that was counted in a bucket. */
+struct writer_exemplar {
+	char trace_id[33]; /* "": the bucket has no exemplar */
+	struct writer_number value;
+	int64_t time_ns; /* CLOCK_REALTIME */
+};
+
 /* One series of a histogram. */
 struct writer_histogram {
 	const struct metric_bound *bounds;
 	size_t bound_count;      /* without +Inf */
 	const uint64_t *buckets; /* bound_count + 1 counts, not cumulative */
 	struct writer_number sum;
+	/* bound_count + 1; NULL: none */
+	const struct writer_exemplar *exemplars;
 };
 
 struct writer {

@@ -48,13 +48,12 @@ parse(const struct worker *worker, const struct connection *connection,
 
 /* How long nginx has had the request, in ns; -1: nginx did not say. */
 static int64_t
-time_in_queue(const struct request *request)
+time_in_queue(const struct request *request, int64_t now_wall)
 {
-	int64_t waited;
+	int64_t waited = now_wall - request->received_ns;
 
 	if (!request->received_ns)
 		return -1;
-	waited = clock_wall() - request->received_ns;
 	return waited > 0 ? waited : 0;
 }
 
@@ -110,8 +109,12 @@ exchange_begin(const struct worker *worker, const struct connection *connection,
 	exchange->is_head = request.method == METHOD_HEAD;
 	exchange->nginx = request.nginx_pid;
 	sample->method = request.method;
-	sample->queue_ns = time_in_queue(&request);
+	exchange->started_wall = request.received_ns ? clock_wall() : 0;
+	sample->queue_ns = time_in_queue(&request, exchange->started_wall);
 	show(worker, &request, exchange->started);
+	/* The request is gone when it is counted. */
+	memcpy(sample->trace_id, worker->entry->request_id,
+	    sizeof(sample->trace_id));
 	response_init(response);
 	sample->endpoint = answer(worker, connection->body.refusal,
 	    has_waited(worker, sample->queue_ns, queue_max_ns), &request,
@@ -150,6 +153,9 @@ exchange_end(struct worker *worker, struct connection *connection,
 	    connection, head, head_length, response->body, sample->body_bytes);
 	sample->status = response->status;
 	sample->duration_ns = clock_now() - exchange->started;
+	sample->ended_ns = exchange->started_wall
+			       ? exchange->started_wall + sample->duration_ns
+			       : 0;
 	response_release(response);
 	show_idle(worker);
 	if (result >= 0) {

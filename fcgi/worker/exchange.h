@@ -16,6 +16,7 @@ struct exchange {
 	struct response response;
 	struct request_sample sample; /* to be counted */
 	int64_t started;              /* CLOCK_MONOTONIC ns */
+	int64_t started_wall;         /* CLOCK_REALTIME ns; 0: unknown */
 	bool is_head;
 	pid_t nginx; /* the process that sent the request; 0: unknown */
 };

@@ -1,7 +1,8 @@
 /*
  * What counting and rendering cost, measured in CPU time on a counter file of
  * 16 worker slots: one increment, a whole request's counts, eight processes at
- * once (whose sum must be exact), and the text of at least 1000 series.
+ * once (whose sum must be exact), and the text of at least 1000 series, with an
+ * exemplar of every worker for every bucket.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,11 +91,14 @@ count_requests(struct counters *counters, unsigned slot, int requests)
 	struct request_sample request = {.endpoint = ENDPOINT_root,
 	    .method = METHOD_GET,
 	    .status = 200,
-	    .body_bytes = 22};
+	    .body_bytes = 22,
+	    .ended_ns = INT64_C(1600000000000000000),
+	    .trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"};
 
 	for (int i = 0; i < requests; i++) {
 		request.duration_ns = 1000 * (i & 1023);
 		request.queue_ns = 1000 * (i & 511);
+		request.ended_ns += 10000; /* 100,000 requests a second */
 		request_metrics_add(counters, slot, &request);
 	}
 }
@@ -184,6 +188,20 @@ measure_openmetrics(struct counters *counters)
 	return measure_rendering(counters, EXPOSITION_OPENMETRICS);
 }
 
+static const char TRACE_ID[] = "4bf92f3577b34da6a3ce929d0e0e4736";
+static const int64_t NOW = INT64_C(1700000000000000000);
+
+/* Each bucket has an exemplar of each worker, the newest of the last one. */
+static void
+fill_exemplars(struct counters *counters)
+{
+	for (size_t i = 0; i < counters->registry->fixed_count; i++)
+		for (unsigned slot = SLOT_WORKER; slot < SLOT_WORKER + WORKERS;
+		     slot++)
+			exemplars_record(&counters->exemplars, slot, i,
+			    TRACE_ID, i, NOW + slot);
+}
+
 /* Enter as many combinations as it takes, counted by every worker. */
 static size_t
 fill(struct counters *counters)
@@ -237,6 +255,7 @@ main(void)
 	print("the same by 8 processes at once, sum exact",
 	    measure_processes(&counters), "ns");
 	series = fill(&counters);
+	fill_exemplars(&counters);
 	if (series < SERIES)
 		fail("not as many series as wanted");
 	print("series, over 16 worker slots", (double)series, "series");

@@ -55,8 +55,12 @@ make_proc(void)
 static inline int
 set_up(void **state)
 {
-	struct request_sample request = {
-	    ENDPOINT_health, METHOD_GET, 200, 1500000, 250000, 16};
+	struct request_sample request = {.endpoint = ENDPOINT_health,
+	    .method = METHOD_GET,
+	    .status = 200,
+	    .duration_ns = 1500000,
+	    .queue_ns = 250000,
+	    .body_bytes = 16};
 
 	if (support_open_folder(state) < 0)
 		return -1;
@@ -69,8 +73,12 @@ set_up(void **state)
 		request.duration_ns *= 2; /* up to 1572 s: beyond all buckets */
 		request_metrics_add(&counters, SLOT_WORKER, &request);
 	}
-	request = (struct request_sample){
-	    ENDPOINT_status, METHOD_GET, 503, 1, -1, 100};
+	request = (struct request_sample){.endpoint = ENDPOINT_status,
+	    .method = METHOD_GET,
+	    .status = 503,
+	    .duration_ns = 1,
+	    .queue_ns = -1,
+	    .body_bytes = 100};
 	request_metrics_add(&counters, SLOT_WORKER + 1, &request);
 	counters_add(
 	    counters_values(&counters, SLOT_MASTER), REGISTRY_STARTS, 4);

@@ -8,8 +8,12 @@
 static void
 live_tells_what_has_been_counted(void **state)
 {
-	struct request_sample count = {
-	    ENDPOINT_health, METHOD_GET, 200, 1000000, -1, 16};
+	struct request_sample count = {.endpoint = ENDPOINT_health,
+	    .method = METHOD_GET,
+	    .status = 200,
+	    .duration_ns = 1000000,
+	    .queue_ns = -1,
+	    .body_bytes = 16};
 	const char *said;
 
 	(void)state;

@@ -108,6 +108,37 @@ a_cgi_request_is_counted_in_the_slot_they_share(void **state)
 }
 
 static void
+assert_exemplar(size_t bucket, uint64_t value)
+{
+	struct exemplar found;
+
+	assert_true(exemplars_find(&counters.exemplars, bucket, &found));
+	assert_string_equal(found.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+	assert_int_equal(found.value, value);
+	assert_int_equal(found.time_ns, 1700000000123456789);
+}
+
+static void
+a_request_with_a_trace_id_is_the_exemplar_of_its_buckets(void **state)
+{
+	size_t duration = registry_endpoint_value(
+	    ENDPOINT_health, REGISTRY_ENDPOINT_DURATION);
+	struct request_sample request = example;
+	struct exemplar found;
+	size_t count = 0;
+
+	(void)state;
+	request.ended_ns = 1700000000123456789;
+	strcpy(request.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+	request_metrics_add(&counters, SLOT_WORKER, &request);
+	assert_exemplar(registry_bucket(duration, 3000000), 3000000);
+	assert_exemplar(registry_bucket(REGISTRY_QUEUE, 70000), 70000);
+	for (size_t i = 0; i < registry->fixed_count; i++)
+		count += exemplars_find(&counters.exemplars, i, &found);
+	assert_int_equal(count, 2);
+}
+
+static void
 a_request_without_a_receipt_time_has_no_queue_time(void **state)
 {
 	struct request_sample request = example;
@@ -211,6 +242,7 @@ main(void)
 	    TEST(a_request_is_one_in_each_of_its_values),
 	    TEST(a_request_is_counted_in_its_process_slot_alone),
 	    TEST(a_cgi_request_is_counted_in_the_slot_they_share),
+	    TEST(a_request_with_a_trace_id_is_the_exemplar_of_its_buckets),
 	    TEST(a_request_without_a_receipt_time_has_no_queue_time),
 	    TEST(an_uncounted_request_changes_nothing),
 	    TEST(every_combination_has_a_count_of_its_own),

@@ -117,8 +117,10 @@ a_histogram_has_cumulative_buckets_a_count_and_a_sum(void **state)
 	static const struct metric_bound bounds[] = {
 	    {1000000, "0.001"}, {1000000000, "1.0"}, {INT64_MAX, "+Inf"}};
 	static const uint64_t buckets[] = {3, 0, 2};
-	const struct writer_histogram histogram = {
-	    bounds, 2, buckets, {WRITER_NANOSECONDS, {12500000000}}};
+	const struct writer_histogram histogram = {.bounds = bounds,
+	    .bound_count = 2,
+	    .buckets = buckets,
+	    .sum = {WRITER_NANOSECONDS, {12500000000}}};
 	const struct metric_label labels[] = {{"a", "x"}, {NULL, NULL}};
 	struct writer writer = {
 	    .format = &text_format_prometheus, .family = &times};
@@ -136,6 +138,45 @@ a_histogram_has_cumulative_buckets_a_count_and_a_sum(void **state)
 			     "job_seconds_bucket{le=\"+Inf\"} 5\n"
 			     "job_seconds_count 5\n"
 			     "job_seconds_sum 12.500000000\n");
+}
+
+static void
+only_openmetrics_has_exemplars_and_only_of_buckets_that_have_one(void **state)
+{
+	static const struct metric_bound bounds[] = {
+	    {1000000, "0.001"}, {INT64_MAX, "+Inf"}};
+	static const uint64_t buckets[] = {3, 2};
+	static const struct writer_exemplar exemplars[] = {
+	    {.trace_id = ""},
+	    {.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736",
+		.value = {WRITER_NANOSECONDS, {2083000001}},
+		.time_ns = 1700000000012345678},
+	};
+	const struct writer_histogram histogram = {.bounds = bounds,
+	    .bound_count = 1,
+	    .buckets = buckets,
+	    .sum = {WRITER_NANOSECONDS, {12500000000}},
+	    .exemplars = exemplars};
+	struct writer prometheus = {
+	    .format = &text_format_prometheus, .family = &times};
+	struct writer openmetrics = {
+	    .format = &text_format_openmetrics, .family = &times};
+
+	(void)state;
+	writer_histogram(&prometheus, NULL, &histogram);
+	assert_text(&prometheus, "job_seconds_bucket{le=\"0.001\"} 3\n"
+				 "job_seconds_bucket{le=\"+Inf\"} 5\n"
+				 "job_seconds_count 5\n"
+				 "job_seconds_sum 12.500000000\n");
+	writer_histogram(&openmetrics, NULL, &histogram);
+	assert_text(&openmetrics,
+	    "job_seconds_bucket{le=\"0.001\"} 3\n"
+	    "job_seconds_bucket{le=\"+Inf\"} 5 "
+	    "# {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} "
+	    "2.083000001 1700000000.012345678\n"
+	    "job_seconds_count 5\n"
+	    "job_seconds_sum 12.500000000\n"
+	    "# EOF\n");
 }
 
 static void
@@ -170,6 +211,8 @@ main(void)
 	    cmocka_unit_test(numbers_are_exact),
 	    cmocka_unit_test(
 		a_histogram_has_cumulative_buckets_a_count_and_a_sum),
+	    cmocka_unit_test(
+		only_openmetrics_has_exemplars_and_only_of_buckets_that_have_one),
 	    cmocka_unit_test(a_long_scrape_is_complete),
 	};
 
