@@ -88,6 +88,16 @@ find_endpoint(enum method method, const char *path)
 	return router_find(method, path);
 }
 
+/* Copy the last word of the line, if it is as long as a trace id. */
+static void
+copy_trace_id(const char *line, char trace_id[EXEMPLARS_ID_SIZE])
+{
+	const char *space = strrchr(line, ' ');
+
+	if (space && strlen(space + 1) == EXEMPLARS_ID_SIZE - 1)
+		memcpy(trace_id, space + 1, EXEMPLARS_ID_SIZE);
+}
+
 bool
 gateway_log_parse(const char *line, struct request_sample *request)
 {
@@ -117,6 +127,7 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	    .queue_ns = -1,
 	    .body_bytes = bytes,
 	};
+	copy_trace_id(line, request->trace_id);
 	return true;
 }
 
@@ -164,6 +175,7 @@ static size_t
 count_lines(
     const struct gateway_log *log, off_t position, char *bytes, size_t size)
 {
+	int64_t now = clock_wall();
 	size_t at = 0;
 
 	while (at < size) {
@@ -176,9 +188,11 @@ count_lines(
 		if (length == 0 && end) {
 			*end = '\0';
 			length = (size_t)(end + 1 - (bytes + at));
-			if (gateway_log_parse(bytes + at, &request))
+			if (gateway_log_parse(bytes + at, &request)) {
+				request.ended_ns = now;
 				request_metrics_add(
 				    log->counters, SLOT_METRICS, &request);
+			}
 		} else if (length == 0 && size == READ_SIZE && at == 0) {
 			length = size; /* not written by nginx */
 		} else if (length == 0) {

@@ -35,14 +35,16 @@ int gateway_log_open(struct gateway_log *log, const char *metrics_socket,
 
 /*
  * Count the lines that nginx has written since the last call, in SLOT_METRICS.
+ * The time of their exemplars is now, since the lines do not have a time.
  * If the process is killed during the call, at most one line is counted twice.
  * Invalid lines are skipped.
  */
 void gateway_log_count(const struct gateway_log *log);
 
 /*
- * Parse a line such as "502 2.083 81 POST /hang?x=1 HTTP/1.1": the status, the
- * seconds, the bytes of the body and the request line, which can be empty.
+ * Parse a line such as "502 2.083 81 POST /hang?x=1 HTTP/1.1 4bf9...": the
+ * status, the seconds, the bytes of the body, the request line, which can be
+ * empty, and the trace id, which older configurations of nginx do not write.
  * Returns whether the line is valid.
  */
 bool gateway_log_parse(const char *line, struct request_sample *request);

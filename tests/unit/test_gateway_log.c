@@ -114,6 +114,45 @@ targets_lead_to_their_routes(void **state)
 }
 
 static void
+the_last_word_is_the_trace_id_if_it_looks_like_one(void **state)
+{
+	static const char id[] = "4bf92f3577b34da6a3ce929d0e0e4736";
+	static const char *const rests[] = {
+	    "GET /bye HTTP/1.1 ", "GET /bye ", "GARBAGE ", " ", ""};
+	struct request_sample request;
+	char line[128];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rests); i++) {
+		snprintf(line, sizeof(line), "400 0.000 0 %s%s", rests[i], id);
+		assert_true(gateway_log_parse(line, &request));
+		assert_string_equal(request.trace_id, id);
+		assert_int_equal(request.endpoint,
+		    strstr(rests[i], "/bye") ? ENDPOINT_bye : ENDPOINT_OTHER);
+	}
+	assert_true(
+	    gateway_log_parse("400 0.000 0 GET /bye HTTP/1.1", &request));
+	assert_string_equal(request.trace_id, "");
+}
+
+static void
+a_counted_line_is_the_exemplar_of_its_bucket(void **state)
+{
+	size_t duration =
+	    registry_endpoint_value(ENDPOINT_hang, REGISTRY_ENDPOINT_DURATION);
+	struct exemplar found;
+
+	(void)state;
+	say("502 2.083 81 POST /hang HTTP/1.1 "
+	    "4bf92f3577b34da6a3ce929d0e0e4736\n");
+	gateway_log_count(&gateway);
+	assert_true(exemplars_find(&counters.exemplars,
+	    registry_bucket(duration, 2083000000), &found));
+	assert_string_equal(found.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+	assert_int_equal(found.value, 2083000000);
+}
+
+static void
 what_is_no_line_of_nginx_is_left_out(void **state)
 {
 	static const char *const lines[] = {"", "x", "502", "502 1", "502 1.",
@@ -204,6 +243,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_line_is_read),
 	    TEST(targets_lead_to_their_routes),
+	    TEST(the_last_word_is_the_trace_id_if_it_looks_like_one),
+	    TEST(a_counted_line_is_the_exemplar_of_its_bucket),
 	    TEST(what_is_no_line_of_nginx_is_left_out),
 	    TEST(each_line_is_counted_once_and_half_a_line_when_it_is_whole),
 	    TEST(what_was_counted_takes_no_space),
