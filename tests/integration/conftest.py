@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -294,6 +295,31 @@ def own_service():
     """A service for one test, which may break it: own_service(WORKERS=4)."""
     with contextlib.ExitStack() as stack:
         yield lambda **arguments: stack.enter_context(running(**arguments))
+
+
+@pytest.fixture
+def prometheus(service, tmp_path):
+    """Prometheus with storage for exemplars, as `make stack` and k8s/ start it; ask(path) returns its data."""
+    (port,) = free_ports(1)
+    (tmp_path / "prometheus.yml").write_text(json.dumps({
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "scrape_configs": [{"job_name": "fcgi-webapp",
+                            "static_configs": [{"targets": [f"127.0.0.1:{service.metrics_port}"]}]}]}))
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+             "--enable-feature=exemplar-storage", f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+
+    def ask(path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return json.load(answer)["data"]
+        except OSError:
+            return None
+
+    yield ask
+    process.terminate()
+    process.wait(30)
 
 
 def run_program(*arguments, environment=None, **options):

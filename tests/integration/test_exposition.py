@@ -1,15 +1,13 @@
 """What /metrics says, by those who read it: promtool, the official parser, a real Prometheus."""
 
 import http.client
-import json
 import subprocess
-import urllib.request
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from conftest import Answer, free_ports, parse, run_program, wait_for
+from conftest import Answer, parse, run_program, wait_for
 from descriptors import no_more_files
 
 # As they really send it: scrape/scrape.go of the versions named.
@@ -106,33 +104,12 @@ def test_without_a_pool_the_metrics_have_no_process_and_no_queue(own_service):
     assert "fcgi_webapp_starts_total 1\n" in run.stdout
 
 
-def test_a_real_prometheus_scrapes_it_as_openmetrics(own_service, tmp_path):
-    service = own_service(WORKERS=2)
-    (port,) = free_ports(1)
-    (tmp_path / "prometheus.yml").write_text(json.dumps({
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "fcgi-webapp",
-                            "static_configs": [{"targets": [f"127.0.0.1:{service.metrics_port}"]}]}]}))
-    with (tmp_path / "log").open("w") as log:
-        prometheus = subprocess.Popen(
-            ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
-             f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
-
+def test_a_real_prometheus_scrapes_it_as_openmetrics(prometheus):
     def query(expression):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?query={expression}", timeout=5) as answer:
-                return json.load(answer)["data"]["result"]
-        except OSError:
-            return []
+        return (prometheus(f"/api/v1/query?query={expression}") or {"result": []})["result"]
 
-    try:
-        wait_for(lambda: any(sample["value"][1] == "1" for sample in query("up")), 30, (tmp_path / "log").read_text)
-        assert query("fcgi_webapp_starts_total")[0]["value"][1] == "1"
-        url = f"http://127.0.0.1:{port}/api/v1/targets/metadata?metric=http_request_duration_seconds"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            metadata = json.load(answer)["data"][0]
-        assert metadata["type"] == "histogram"
-        assert metadata["unit"] == "seconds"  # only OpenMetrics has units: that is what it negotiated
-    finally:
-        prometheus.terminate()
-        prometheus.wait(30)
+    wait_for(lambda: any(sample["value"][1] == "1" for sample in query("up")), 30, what="the first scrape")
+    assert query("fcgi_webapp_starts_total")[0]["value"][1] == "1"
+    metadata = prometheus("/api/v1/targets/metadata?metric=http_request_duration_seconds")[0]
+    assert metadata["type"] == "histogram"
+    assert metadata["unit"] == "seconds"  # only OpenMetrics has units: that is what it negotiated
