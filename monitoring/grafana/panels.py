@@ -21,7 +21,7 @@ DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 def graph(title, unit, *queries, about="", alerts=(), thresholds=(), width=8, height=8, stack=False,
-          decimals=None, soft_max=None, minimum=0, colors=()):
+          decimals=None, soft_max=None, minimum=0, colors=(), exemplars=False):
     """Lines over time.
 
     queries      pairs (legend, PromQL); a legend such as "{{pod}}" names labels
@@ -30,6 +30,7 @@ def graph(title, unit, *queries, about="", alerts=(), thresholds=(), width=8, he
     soft_max     the axis reaches at least up to this value
     minimum      where the axis begins; None: at the smallest value
     colors       results of color()
+    exemplars    whether the exemplars of the first query are shown as points
     """
     style = common.GraphThresholdsStyleMode.DASHED if thresholds else common.GraphThresholdsStyleMode.OFF
     stacking = common.StackingMode.NORMAL if stack else common.StackingMode.NONE
@@ -50,7 +51,8 @@ def graph(title, unit, *queries, about="", alerts=(), thresholds=(), width=8, he
     for regexp, properties in colors:
         panel.override_by_regexp(regexp, properties)
     for letter, (legend, query) in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", queries, strict=False):
-        panel.with_target(target(letter, query).range().legend_format(legend))
+        line = target(letter, query).range().legend_format(legend)
+        panel.with_target(line.exemplar(True) if exemplars and letter == "A" else line)
     return panel
 
 

@@ -75,16 +75,17 @@ def requests():
               alerts=["ErrorBudgetBurnFast", "ErrorBudgetBurnSlow"], thresholds=[("red", ERRORS_FAST)], width=12),
         graph("Duration", "s",
               *(("p%g" % (100 * share), quantile(share, DURATIONS)) for share in (0.5, 0.95, 0.99)),
-              about="From a worker's start on a request to its answer. The line is the objective: %s within %g ms."
+              about="From a worker's start on a request to its answer. The line is the objective: %s within %g ms. A point "
+                    "is a request with its trace id."
                     % (percent(1 - SLOW_BUDGET), 1000 * SLOW_SECONDS),
-              alerts=["LatencyBurnFast", "LatencyBurnSlow"], thresholds=[("red", SLOW_SECONDS)], width=12),
+              alerts=["LatencyBurnFast", "LatencyBurnSlow"], thresholds=[("red", SLOW_SECONDS)], width=12, exemplars=True),
         graph("Duration by route, p95", "s",
               ("{{endpoint}}", quantile(0.95, service("http_request_duration_seconds_bucket"), by="endpoint") + " >= 0"),
-              width=12),
+              width=12, exemplars=True),
         graph("Time in the queue", "s", ("p50", quantile(0.5, queue)), ("p95", quantile(0.95, queue)),
               about="From nginx's receipt of a request to a worker's start on it. The line is the threshold of "
                     "RequestsQueueing.",
-              alerts=["RequestsQueueing"], thresholds=[("red", threshold("RequestsQueueing"))], width=12),
+              alerts=["RequestsQueueing"], thresholds=[("red", threshold("RequestsQueueing"))], width=12, exemplars=True),
         graph("Response bodies", "Bps",
               ("{{endpoint}}", total(per_second(service("http_response_size_bytes_total")), by="endpoint") + " > 0"),
               width=24, stack=True),

@@ -167,7 +167,7 @@ def prometheus(tmp_path_factory, is_limited):
                 child(folder, "alertmanager", "prometheus-alertmanager", "--config.file=%s" % (folder / "alertmanager.yml"),
                       "--storage.path=%s" % (folder / "alertmanager"), "--web.listen-address=" + addresses["ALERTMANAGER"],
                       "--cluster.listen-address="),
-                child(folder, "prometheus", "prometheus", "--config.file=%s" % (folder / "prometheus.yml"),
+                child(folder, "prometheus", "prometheus", "--enable-feature=exemplar-storage", "--config.file=%s" % (folder / "prometheus.yml"),
                       "--storage.tsdb.path=%s" % (folder / "data"), "--web.listen-address=" + addresses["PROMETHEUS"])]
             started = Prometheus(port["PROMETHEUS"])
             wait_for(lambda: answers(started), 30, (folder / "prometheus.log").read_text)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 
 import pytest
 import yaml
@@ -56,6 +57,18 @@ def test_every_annotation_has_something_to_mark(prometheus, note):
 def test_every_variable_has_choices(prometheus, variable):
     match, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"]).groups()
     assert prometheus.ask("/api/v1/label/%s/values" % label, **{"match[]": filled_in(match)})
+
+
+WITH_EXEMPLARS = [(title, target) for title, target in QUERIES if target.get("exemplar")]
+
+
+@pytest.mark.parametrize("title, target", WITH_EXEMPLARS, ids=[title for title, _ in WITH_EXEMPLARS])
+def test_a_panel_of_times_has_exemplars(prometheus, title, target):
+    def condition():
+        prometheus.traffic()
+        return prometheus.ask("/api/v1/query_exemplars", query=filled_in(target["expr"]), start=0, end=time.time())
+
+    wait_for(condition, 90, "exemplars in " + title)
 
 
 def test_a_query_without_data_is_noticed(prometheus):

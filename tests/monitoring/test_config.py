@@ -47,10 +47,11 @@ def test_a_broken_configuration_would_be_noticed(tmp_path):
         checked(tmp_path, LOCAL.read_text() + "\nnot_a_key: 1\n")
 
 
-def test_both_configurations_have_the_same_intervals():
+def test_both_configurations_have_the_same_intervals_and_storage():
     here, there = (yaml.safe_load(path.read_text()) for path in (LOCAL, PROMETHEUS))
     assert here["global"] == there["global"]
     assert here["rule_files"] == there["rule_files"]
+    assert here["storage"] == there["storage"]
     names = {job["job_name"] for job in here["scrape_configs"]}
     assert names == {"fcgi-webapp", "nginx", "prometheus", "alertmanager"}
     assert {job["job_name"] for job in there["scrape_configs"]} == names | {"kube-state-metrics", "cadvisor"}
