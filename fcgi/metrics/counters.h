@@ -50,7 +50,8 @@ struct counters {
  * Open the file for a pool with this many workers. No other process may hold
  * it. Create the file if there is none. If another version wrote it, replace it
  * and keep its counts by their names. If it is damaged, move it aside, create a
- * new one and count that.
+ * new one and count that. Reserve memory for exemplars; without memory there
+ * are none.
  *
  * Returns 0, or a negative errno after logging one line that says what to do:
  * -EBUSY another pool holds it, -ENOSPC, -EACCES, -EROFS, -EISDIR, -ELOOP a
