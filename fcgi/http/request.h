@@ -49,7 +49,7 @@ struct request {
 	const char *cookie;         /* all cookies; see request_cookie() */
 	const char *client_address; /* that nginx sees: IPv4 or IPv6 */
 	const char *scheme;  /* "http" or "https", between client and nginx */
-	const char *id;      /* nginx's $request_id, which its log has, too */
+	const char *id;      /* the trace id, which nginx's log has, too */
 	int64_t received_ns; /* by nginx, CLOCK_REALTIME; 0: unknown */
 	pid_t nginx_pid;     /* the nginx worker that sent it; 0: unknown */
 	const char *body;    /* NUL-terminated, of body_length bytes */

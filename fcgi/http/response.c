@@ -82,6 +82,7 @@ response_init(struct response *response)
 	response->json = NULL;
 	response->memory = NULL;
 	response->delay_ns = 0;
+	response->request_id = "";
 	response->headers = response->headers_inline;
 	response->headers_length = 0;
 	response->too_long[0] = '\0';
@@ -178,6 +179,9 @@ response_problem(struct response *response, int status, const char *detail, ...)
 	    problem, "title", json_object_new_string(response_reason(status)));
 	json_object_object_add(problem, "status", json_object_new_int(status));
 	json_object_object_add(problem, "detail", json_object_new_string(text));
+	if (*response->request_id)
+		json_object_object_add(problem, "request_id",
+		    json_object_new_string(response->request_id));
 	response_json(response, status, problem);
 	response->content_type = "application/problem+json";
 }

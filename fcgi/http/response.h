@@ -30,13 +30,17 @@ struct response {
 	struct json_object *json; /* owned; NULL: none */
 	char *memory;             /* owned, of malloc(); NULL: none */
 	int64_t delay_ns;         /* time to wait before it is sent */
+	const char *request_id;   /* for errors; "": unknown. Not owned */
 	char *headers; /* CRLF-terminated; headers_inline, or of malloc() */
 	size_t headers_length;
 	char too_long[64]; /* name of the header over the limit; "": none */
 	char headers_inline[RESPONSE_HEADERS_INLINE];
 };
 
-/* Initialise a response: 500 without a body. Allocates nothing. */
+/*
+ * Initialise a response: 500 without a body, and without a request_id, which
+ * the caller sets. Allocates nothing.
+ */
 void response_init(struct response *response);
 
 /* Free the memory that the response owns. */
@@ -55,7 +59,8 @@ void response_memory(struct response *response, int status,
 
 /*
  * Answer with an error as application/problem+json (RFC 9457). detail is a
- * sentence for the client, formatted as by printf(3).
+ * sentence for the client, formatted as by printf(3). The member request_id is
+ * that of the response.
  */
 void response_problem(struct response *response, int status, const char *detail,
     ...) __attribute__((format(printf, 3, 4)));

@@ -160,6 +160,7 @@ cgi_command(void)
 	response_init(&response);
 	cgi_parse(environ, &request);
 	request.service = &service;
+	response.request_id = request.id;
 	log_request_id(request.id);
 	count.endpoint = ENDPOINT_OTHER;
 	if (can_count) {

@@ -116,6 +116,7 @@ exchange_begin(const struct worker *worker, const struct connection *connection,
 	memcpy(sample->trace_id, worker->entry->request_id,
 	    sizeof(sample->trace_id));
 	response_init(response);
+	response->request_id = request.id;
 	sample->endpoint = answer(worker, connection->body.refusal,
 	    has_waited(worker, sample->queue_ns, queue_max_ns), &request,
 	    response);

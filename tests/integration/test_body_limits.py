@@ -132,8 +132,9 @@ def chunks(body, size=10000):
 def assert_too_large(answer, limit):
     assert answer.status == 413
     assert answer.headers["Content-Type"] == PROBLEM
+    request_id = answer.headers["X-Request-ID"]  # of nginx only
     assert answer.json == {"type": "about:blank", "title": "Content Too Large", "status": 413,
-                           "detail": f"The body has more than {limit} bytes."}
+                           "detail": f"The body has more than {limit} bytes.", **({"request_id": request_id} if request_id else {})}
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["Content-Length", "chunked"])

@@ -144,6 +144,7 @@ def test_other_names_are_refused_where_names_are_given(own_service):
         answer = service.get("/bye", headers={"Host": host})
         assert answer.status == status, host
     assert answer.headers["Content-Type"] == "application/problem+json" and answer.json["status"] == 421
+    wait_for(lambda: any(line["request_id"] == answer.json["request_id"] for line in service.access_log()), what="its line in the log")
     wait_for(lambda: service.requests().get(("bye", "GET", "421")) == 2)
 
 
@@ -162,7 +163,8 @@ def test_nginx_and_the_program_give_an_error_the_same_title(folder, service):
 
 
 # Each has more than 1 KiB: a page, and a problem with quotes, which JSON escapes.
-LARGE = [("/", {"Accept": "text/html"}), ("/" + "%22" * 600, {})]
+# The problem names the id of its request, which is the trace id.
+LARGE = [("/", {"Accept": "text/html"}), ("/" + "%22" * 600, {"traceparent": f"00-{1:032x}-{1:016x}-00"})]
 
 
 def encoding(service, path, headers):

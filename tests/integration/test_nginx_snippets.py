@@ -29,7 +29,8 @@ def test_snippets_work_in_the_server_and_at_the_http_level(own_service, conf_d):
     service = own_service(WORKERS=2, NGINX_CONF_D=conf_d)
     assert service.get("/own").body == b"own\n"
     denied = service.get("/denied")
-    assert denied.status == 403 and denied.json == {"type": "about:blank", "title": "Forbidden", "status": 403}
+    assert denied.status == 403 and denied.json == {"type": "about:blank", "title": "Forbidden", "status": 403,
+                                                    "request_id": denied.headers["X-Request-ID"]}
     assert service.get("/bye").status == 200
     wait_for(lambda: service.requests().get(("other", "GET", "200")) == 1)
 

@@ -1,5 +1,6 @@
 """What an endpoint of one's own gets of a request: declared headers, cookies, the client. Through nginx and as plain CGI."""
 
+import re
 import subprocess
 
 import pytest
@@ -33,6 +34,8 @@ endpoint_echo(const struct request *request, struct response *response)
 	add(body, "if_none_match", request_header(request, HEADER_if_none_match));
 	add(body, "host", request_header(request, HEADER_host));
 	add(body, "accept", request_header(request, HEADER_accept));
+	add(body, "traceparent", request_header(request, HEADER_traceparent));
+	add(body, "id", request->id);
 	add(body, "content_type", request->content_type);
 	add(body, "client_address", request->client_address);
 	add(body, "scheme", request->scheme);
@@ -41,7 +44,7 @@ endpoint_echo(const struct request *request, struct response *response)
 	response_json(response, 200, body);
 }
 """
-HEADERS = ("authorization", "if_none_match", "host", "accept")
+HEADERS = ("authorization", "if_none_match", "host", "accept", "traceparent")
 
 
 def copy_tree(folder):
@@ -83,6 +86,15 @@ def test_a_declared_header_reaches_the_endpoint_and_one_that_is_not_sent_is_empt
     body = echo(service)
     assert body["authorization"] == body["if_none_match"] == body["content_type"] == body["session"] == ""
     assert body["found"] == 0
+
+
+def test_the_trace_of_a_request_reaches_the_endpoint(service):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = f"00-{trace}-00f067aa0ba902b7-01"
+    body = echo(service, traceparent=sent)
+    assert (body["traceparent"], body["id"]) == (sent, trace)
+    body = echo(service)
+    assert body["traceparent"] == "" and re.fullmatch("[0-9a-f]{32}", body["id"])
 
 
 def test_the_client_the_scheme_and_the_content_type_are_always_there(service):

@@ -106,7 +106,8 @@ def test_files_are_only_read(service):
         answer = service.request(method, "/static/app.js")
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD"), method
         assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.json == {"type": "about:blank", "title": "Method Not Allowed", "status": 405}
+        assert answer.json == {"type": "about:blank", "title": "Method Not Allowed", "status": 405,
+                               "request_id": answer.headers["X-Request-ID"]}
         assert all(answer.headers[header] for header in SECURITY_HEADERS)
 
 

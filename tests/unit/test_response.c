@@ -101,6 +101,10 @@ a_problem_is_as_rfc_9457_has_it(void **state)
 	assert_string_equal(field("title"), "Bad Request");
 	assert_string_equal(field("status"), "400");
 	assert_string_equal(field("detail"), "seconds must be 5.");
+	assert_null(strstr(response.body, "request_id"));
+	response.request_id = "0123abcd";
+	response_problem(&response, 404, "There is nothing.");
+	assert_string_equal(field("request_id"), "0123abcd");
 }
 
 static void
