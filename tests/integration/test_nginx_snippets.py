@@ -1,5 +1,6 @@
 """nginx/conf.d: snippets of nginx's configuration that a user adds without an edit of the template."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -93,6 +94,30 @@ def test_a_reload_takes_a_new_and_a_changed_snippet_and_refuses_a_wrong_one(own_
     os.kill(service.process.pid, signal.SIGUSR1)
     wait_for(lambda: 'unknown directive "wrong"' in service.log.read_text(), 30)
     assert service.get("/own").body == b"two"
+
+
+def test_two_reloads_at_once_end_with_the_newest_configuration(own_service, conf_d):
+    service = own_service(WORKERS=2, NGINX_CONF_D=conf_d)
+    slow, gate = conf_d / "slow", conf_d / "gate"
+    os.mkfifo(gate)
+    slow.write_text(f'#!/bin/sh\n[ "$1" != nginx-bodies ] || read -r line <{gate}\nexec "{PROGRAM.resolve()}" "$@"\n')
+    slow.chmod(0o755)
+
+    def reload(**more):
+        return subprocess.Popen([ROOT / "scripts/nginx", "reload"], cwd=service.folder, env={**service.environment, **more},
+                                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    (conf_d / "own.conf").write_text('location = /own { return 200 "one"; }\n')
+    with reload(PROGRAM=str(slow)) as first, gate.open("w") as open_gate:  # which waits until the first is at the gate
+        (conf_d / "two.conf").write_text('location = /two { return 200 "two"; }\n')
+        with reload() as second:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                second.wait(0.5)  # it would end here if it did not wait for the first
+            open_gate.write("go\n")
+            open_gate.flush()
+            assert (first.wait(30), second.wait(30)) == (0, 0), (first.stderr.read(), second.stderr.read())
+    wait_for(lambda: (service.get("/own").body, service.get("/two").body) == (b"one", b"two"), 30)
+    assert not list(service.run_dir.glob("*.new"))
 
 
 def test_an_installed_service_has_the_snippets_of_its_tree(conf_d):

@@ -183,6 +183,25 @@ def test_a_signal_while_it_starts_ends_it_too(own_service, steps):
     assert not list(service.run_dir.glob("*.sock"))
 
 
+@pytest.mark.parametrize("name, argument", [("mkdir", "-p"), ("program", "serve")])
+def test_a_reload_while_it_starts_is_done_once_it_has_started(own_service, folder, name, argument):
+    """mkdir is what scripts/run calls before the pool, which is the program's `serve`: each sends USR1 to its parent, once."""
+    command = PROGRAM.resolve() if name == "program" else shutil.which(name)
+    (folder / name).write_text(f"""#!/bin/sh
+if [ "$1" = "{argument}" ] && [ ! -e {folder}/sent ]; then
+	: >{folder}/sent
+	kill -USR1 "$PPID"
+fi
+exec {command} "$@"
+""")
+    (folder / name).chmod(0o755)
+    more = {"PROGRAM": folder / name} if name == "program" else {}
+    service = own_service(WORKERS=2, PATH=f"{folder}:{os.environ['PATH']}", **more)
+    assert (folder / "sent").exists()
+    wait_for(lambda: "all workers replaced" in service.log.read_text(), what=service.log.read_text)
+    assert service.get("/bye").status == 200
+
+
 def test_every_option_is_an_environment_variable_too(own_service):
     service = own_service(FCGI_WEBAPP_WORKERS=3, FCGI_WEBAPP_EXERCISE="false")
     assert len(service.workers) == 3
