@@ -364,12 +364,16 @@ nginx_bodies_print(FILE *out)
 	if (smallest < largest)
 		print_all_limits(out);
 	fputs("    }\n", out);
-	/* Not $content_length: it would stay empty for a chunked body. */
+	/*
+	 * Not $content_length: it would stay empty for a chunked body. From
+	 * HTTP/2 on, a body needs neither header.
+	 */
 	if (largest > BODY_DEFAULT)
-		fputs("    map $http_content_length:$http_transfer_encoding "
-		      "$with_body {\n"
+		fputs("    map $http_content_length:$http_transfer_encoding:"
+		      "$server_protocol:$request_method $with_body {\n"
 		      "        default $server_name;\n"
-		      "        \"~^[0-9]{0,4}:$\" \"\";\n"
+		      "        \"~^[0-9]{1,4}::|^::HTTP/1\" \"\";\n"
+		      "        \"~^::.*:(GET|HEAD|OPTIONS)$\" \"\";\n"
 		      "    }\n"
 		      "    limit_conn_zone $with_body zone=bodies:64k;\n",
 		    out);

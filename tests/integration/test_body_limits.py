@@ -17,6 +17,7 @@ import pytest
 import test_web_servers
 import conftest
 from conftest import wait_for
+from test_tls import make_certificate
 
 pytestmark = pytest.mark.own_build
 
@@ -363,6 +364,26 @@ def test_nginx_bounds_the_files_of_bodies(app):
         assert app.request("POST", "/sizes/huge", body=b"x" * 100).status == 200
         assert app.request("POST", "/sizes/usual", body=body_of(DEFAULT)).status == 200
     wait_for(lambda: app.request("POST", "/sizes/huge", body=body_of(M)).status == 200)
+
+
+def test_nginx_bounds_the_files_of_bodies_of_http_2_without_a_content_length(program, own_service, tmp_path):
+    certificate, key = make_certificate(tmp_path, "one")
+    (port,) = conftest.free_ports(1)
+    own_service(PROGRAM=program, WORKERS=2, TLS_CERTIFICATE=certificate, TLS_KEY=key, HTTPS_PORT=port)
+    curl = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_code}", f"https://localhost:{port}/sizes/huge"]
+    stream = ["-X", "POST", "-T", "-"]
+
+    def status(*arguments):
+        return subprocess.run(curl + list(arguments), input="x", capture_output=True, text=True, timeout=30).stdout
+
+    with contextlib.ExitStack() as stack:
+        uploads = [stack.enter_context(subprocess.Popen(curl + stream, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)) for _ in range(4)]
+        for upload in uploads:
+            upload.stdin.write(b"x" * 100000)
+        wait_for(lambda: status(*stream) == "503", what="a refusal")
+        assert all(upload.poll() is None for upload in uploads)
+        assert (status(), status("-d", "small")) == ("200", "200")
+    wait_for(lambda: status(*stream) == "200")
 
 
 @pytest.mark.parametrize("flags, says", [
