@@ -38,4 +38,13 @@ clock_wall(void)
 	return clock_read(CLOCK_REALTIME);
 }
 
+/* Enough for clock_format(), whatever the time. */
+enum { CLOCK_TEXT_SIZE = 96 };
+
+/*
+ * Write a time of clock_wall() in UTC as RFC 3339 with milliseconds, such as
+ * 2027-02-03T04:05:06.789Z. A handler of a signal may call this.
+ */
+void clock_format(int64_t wall_ns, char text[CLOCK_TEXT_SIZE]);
+
 #endif

@@ -3,6 +3,9 @@
  * stderr. Each line is a single write(), so lines of several processes never
  * mix. A line that does not fit into the pipe is dropped: a worker must not
  * wait for the reader of the log.
+ *
+ * log_fields() is called by handlers of signals, so it takes no lock and
+ * allocates nothing. (The formats that it gives to snprintf() need neither.)
  */
 #include "base/log.h"
 
@@ -12,10 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <json-c/json.h>
+#include "base/clock.h"
 
 /* A write of up to PIPE_BUF (4096) bytes is atomic on a pipe. */
 enum { LINE_SIZE = 4096 };
@@ -85,19 +87,6 @@ find_request_id(const struct log_field *fields, size_t count)
 }
 
 static void
-format_time(char *text, size_t size)
-{
-	struct timespec now;
-	struct tm utc;
-	char seconds[32];
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(text, size, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
-}
-
-static void
 write_line(char *line, size_t length)
 {
 	struct pollfd out = {.fd = logger.fd, .events = POLLOUT};
@@ -112,27 +101,51 @@ write_line(char *line, size_t length)
 		atomic_fetch_add(logger.dropped, 1);
 }
 
-static struct json_object *
-make_object(enum log_level level, const char *time, const char *message,
-    const struct log_field *fields, size_t count)
+/* Append text. *used may become more than LINE_SIZE: then it was cut. */
+static void
+put(char *line, size_t *used, const char *text, size_t length)
 {
-	struct json_object *object = json_object_new_object();
-	const char *request_id = find_request_id(fields, count);
+	for (size_t i = 0; i < length; i++, ++*used)
+		if (*used < LINE_SIZE)
+			line[*used] = text[i];
+}
 
-	json_object_object_add(object, "time", json_object_new_string(time));
-	json_object_object_add(
-	    object, "level", json_object_new_string(level_names[level]));
-	json_object_object_add(object, "pid", json_object_new_int(getpid()));
-	json_object_object_add(object, "msg", json_object_new_string(message));
-	for (size_t i = 0; i < count; i++)
-		json_object_object_add(object, fields[i].name,
-		    fields[i].string ? json_object_new_string(fields[i].string)
-				     : json_object_new_int64(fields[i].number));
-	if (*request_id)
-		json_object_object_add(object, "request_id",
-		    json_object_new_string_len(
-			request_id, (int)strnlen(request_id, REQUEST_ID_MAX)));
-	return object;
+/* Append at most `max` bytes of a text as a string of JSON. */
+static void
+put_string(char *line, size_t *used, const char *text, size_t max)
+{
+	put(line, used, "\"", 1);
+	for (size_t i = 0; i < max && text[i]; i++) {
+		unsigned char byte = (unsigned char)text[i];
+		char escaped[8];
+
+		if (byte == '"' || byte == '\\')
+			put(line, used, "\\", 1);
+		if (byte < ' ')
+			put(line, used, escaped,
+			    (size_t)snprintf(
+				escaped, sizeof(escaped), "\\u%04x", byte));
+		else
+			put(line, used, &text[i], 1);
+	}
+	put(line, used, "\"", 1);
+}
+
+/* Append a member of an object after the first one. */
+static void
+put_field(char *line, size_t *used, const struct log_field *field, size_t max)
+{
+	char number[32];
+
+	put(line, used, ",", 1);
+	put_string(line, used, field->name, SIZE_MAX);
+	put(line, used, ":", 1);
+	if (field->string)
+		put_string(line, used, field->string, max);
+	else
+		put(line, used, number,
+		    (size_t)snprintf(
+			number, sizeof(number), "%lld", field->number));
 }
 
 /* A line that is too long contains only the message, cut. */
@@ -140,23 +153,25 @@ static size_t
 format_json(char *line, enum log_level level, const char *time,
     const char *message, const struct log_field *fields, size_t count)
 {
-	struct json_object *object =
-	    make_object(level, time, message, fields, count);
-	char start[LINE_SIZE / 8]; /* a byte takes up to six, escaped */
-	int length = 0;
+	/* Escaped, a byte takes up to six. */
+	static const size_t max[] = {SIZE_MAX, LINE_SIZE / 8};
+	const char *request_id = find_request_id(fields, count);
+	size_t used = LINE_SIZE;
 
-	for (int i = 0; i < 2; i++) {
-		length = snprintf(line, LINE_SIZE, "%s",
-		    json_object_to_json_string_ext(
-			object, JSON_C_TO_STRING_PLAIN |
-				    JSON_C_TO_STRING_NOSLASHESCAPE));
-		json_object_put(object);
-		if (length < LINE_SIZE)
-			break;
-		snprintf(start, sizeof(start), "%s", message);
-		object = i ? NULL : make_object(level, time, start, NULL, 0);
+	for (int i = 0; i < 2 && used >= LINE_SIZE; i++) {
+		used = (size_t)snprintf(line, LINE_SIZE,
+		    "{\"time\":\"%s\",\"level\":\"%s\",\"pid\":%d,\"msg\":",
+		    time, level_names[level], getpid());
+		put_string(line, &used, message, max[i]);
+		for (size_t j = 0; i == 0 && j < count; j++)
+			put_field(line, &used, &fields[j], SIZE_MAX);
+		if (*request_id)
+			put_field(line, &used,
+			    &LOG_STRING("request_id", request_id),
+			    REQUEST_ID_MAX);
+		put(line, &used, "}", 1);
 	}
-	return (size_t)length;
+	return used;
 }
 
 static size_t
@@ -188,12 +203,12 @@ log_fields(enum log_level level, const char *message,
     const struct log_field *fields, size_t count)
 {
 	char line[LINE_SIZE];
-	char time[64];
+	char time[CLOCK_TEXT_SIZE];
 	size_t length;
 
 	if (level < logger.level)
 		return;
-	format_time(time, sizeof(time));
+	clock_format(clock_wall(), time);
 	if (logger.format == LOG_JSON)
 		length = format_json(line, level, time, message, fields, count);
 	else

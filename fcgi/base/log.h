@@ -42,7 +42,7 @@ void log_count_dropped(_Atomic uint64_t *counter);
 /*
  * Write one line to stderr: time (UTC, RFC 3339), level, pid, message, fields.
  * Never blocks: a line that does not fit into a full pipe is dropped and
- * counted.
+ * counted. A handler of a signal may call it.
  */
 void log_fields(enum log_level level, const char *message,
     const struct log_field *fields, size_t count);

@@ -5,6 +5,7 @@
 #include "support.h"
 
 #include <json-c/json.h>
+#include <sys/time.h>
 
 #include "base/log.h"
 #include "log_lines.h"
@@ -216,6 +217,44 @@ a_line_has_the_id_of_the_request_under_way(void **state)
 	log_request_id(NULL);
 }
 
+static volatile sig_atomic_t lines_of_handler;
+
+static void
+log_in_handler(int number)
+{
+	LOG(LOG_INFO, "in a handler", LOG_NUMBER("signal", number),
+	    LOG_STRING("text", "a \"b\""));
+	lines_of_handler++;
+}
+
+/* Where a lock was taken twice, this would not come to its end. */
+static void
+a_handler_may_log_whatever_it_interrupts(void **state)
+{
+	enum { LINES = 100 };
+	const struct itimerval often = {{0, 50}, {0, 50}};
+	const struct itimerval never = {{0, 0}, {0, 0}};
+	unsigned count = 0;
+
+	(void)state;
+	capture(LOG_INFO, LOG_JSON);
+	signal(SIGPROF, log_in_handler);
+	setitimer(ITIMER_PROF, &often, NULL);
+	while (lines_of_handler < LINES) {
+		time_t now = count++;
+		struct tm utc;
+
+		free(malloc(count % 4096 + 1));
+		gmtime_r(&now, &utc);
+		if (count % 64 == 0)
+			log_text(LOG_DEBUG, "number %u", count);
+	}
+	setitimer(ITIMER_PROF, &never, NULL);
+	for (const char *line = support_said(); *line;
+	     line = strchr(line, '\n') + 1)
+		json_object_put(parse(line));
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, support_release)
 
 int
@@ -231,6 +270,7 @@ main(void)
 	    TEST(the_text_format_is_one_plain_line),
 	    TEST(a_text_line_that_is_too_long_is_cut),
 	    TEST(a_line_has_the_id_of_the_request_under_way),
+	    TEST(a_handler_may_log_whatever_it_interrupts),
 	};
 
 	return SUPPORT_RUN(tests);
