@@ -14,7 +14,7 @@ PYTHON := /usr/bin/python3
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-HARDENING := -fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
+HARDENING := -fPIE -fasynchronous-unwind-tables -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
 	$(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
 OPTIMISE ?= -O2 -g
 CFLAGS_OWN = -std=gnu17 -D_GNU_SOURCE -Ifcgi $(WARNINGS) $(HARDENING) \
@@ -24,7 +24,7 @@ CFLAGS_ALL = $(CFLAGS_OWN) $(shell cat $(BUILD)/library-cflags)
 # What fcgi/fastcgi/libfcgi.c does in libfcgi's place. In the archive, since the shared library calls
 # its own functions where it was linked with -Bsymbolic-functions, as on Ubuntu.
 WRAPPED := -Wl,--wrap=OS_Read,--wrap=OS_Write,--wrap=OS_IpcClose
-LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)
+LDFLAGS_ALL = -pie -Wl,--build-id -Wl,-z,relro,-z,now -Wl,--as-needed $(WRAPPED) $(LDFLAGS)
 LIBRARIES := fcgi json-c libseccomp $(foreach library,$(LIBS),$(firstword $(subst :, ,$(library))))
 LDLIBS = $(shell cat $(BUILD)/library-libs) -lm -lpthread
 

@@ -12,9 +12,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/title.h"
-#include "http/router.h"
 #include "metrics/app_metrics.h"
+#include "worker/exchange.h"
 #include "worker/sandbox.h"
+#include "worker/stack_log.h"
 #include "worker/worker.h"
 
 static const int64_t YOUNG_NS = 10000000000;
@@ -60,6 +61,9 @@ child_start(struct child *child, const struct counters *counters,
 	reset_entry(entry);
 	app_metrics_reset(counters, child->slot);
 	child->start_at = 0;
+	child->slow = 0;
+	child->overdue = 0;
+	child->asked_at = 0;
 	child->pid = fork();
 	if (child->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -111,19 +115,6 @@ why_ended(const struct child *child, int status)
 	return CHILD_CRASHED;
 }
 
-/* The endpoint of the request under way, as far as its process wrote it. */
-static const char *
-endpoint_of(struct scoreboard_entry *entry)
-{
-	int method = entry->method;
-
-	if (method < 0 || method >= METHOD_COUNT)
-		method = METHOD_OTHER;
-	entry->path[sizeof(entry->path) - 1] = '\0';
-	return router_endpoint_name(
-	    router_find((enum method)method, entry->path));
-}
-
 static void
 log_refused_call(const struct child *child, struct scoreboard_entry *entry)
 {
@@ -135,7 +126,7 @@ log_refused_call(const struct child *child, struct scoreboard_entry *entry)
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid),
 	    LOG_STRING("system_call", refusal.call),
-	    LOG_STRING("endpoint", is_busy ? endpoint_of(entry) : ""),
+	    LOG_STRING("endpoint", exchange_endpoint_name(entry)),
 	    LOG_STRING("request_id", is_busy ? entry->request_id : ""));
 }
 
@@ -248,7 +239,15 @@ child_check_deadline(struct child *child, const struct counters *counters,
 	began = child->state == CHILD_SUSPENDED ? child->suspended_at : now;
 	if (started && started < began)
 		began = started;
-	if (now - began <= limit_ns + GRACE_NS)
+	if (now - began <= limit_ns)
+		return;
+	if (started && started != child->overdue) {
+		child->overdue = started;
+		child->asked_at = now;
+		stack_log_ask(child->pid, started);
+	}
+	if (now - began <= limit_ns + GRACE_NS ||
+	    now - child->asked_at <= GRACE_NS / 2)
 		return;
 	child->state = CHILD_KILLED;
 	entry->request_id[sizeof(entry->request_id) - 1] = '\0';
@@ -256,7 +255,21 @@ child_check_deadline(struct child *child, const struct counters *counters,
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid),
-	    LOG_STRING("endpoint", started ? endpoint_of(entry) : ""),
+	    LOG_STRING(
+		"endpoint", started ? exchange_endpoint_name(entry) : ""),
 	    LOG_STRING("request_id", started ? entry->request_id : ""));
 	kill(child->pid, SIGKILL);
+}
+
+void
+child_check_slow(struct child *child, const struct counters *counters,
+    int64_t limit_ns, int64_t now)
+{
+	int64_t started = child_request_started(child, counters, now);
+
+	if (child->state != CHILD_RUNNING || !started ||
+	    started == child->slow || now - started <= limit_ns)
+		return;
+	child->slow = started;
+	stack_log_ask(child->pid, started);
 }

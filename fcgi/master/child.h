@@ -31,6 +31,10 @@ struct child {
 	int64_t start_at;     /* CHILD_ABSENT: when to start one; 0: never */
 	int64_t suspended_at; /* CHILD_SUSPENDED */
 	int failures;         /* exits in a row that child_schedule() saw */
+	/* The requests whose stacks were asked for, by their beginnings: */
+	int64_t slow;     /* by child_check_slow() */
+	int64_t overdue;  /* by child_check_deadline(), */
+	int64_t asked_at; /* at this time */
 };
 
 /* Why a child ended. */
@@ -81,11 +85,19 @@ void child_schedule_retry(struct child *child);
 bool child_is_due(const struct child *child, int64_t now);
 
 /*
- * Kill the process, with a log line, when its request or its suspension lasts
- * longer than limit_ns, and 0.1 s more: one that takes just that long is not
+ * When its request or its suspension lasts longer than limit_ns, ask the
+ * process for its stack (worker/stack_log.h). 0.1 s later kill it, with a log
+ * line, whether it has answered or not. One that takes just limit_ns is not
  * killed.
  */
 void child_check_deadline(struct child *child, const struct counters *counters,
+    int64_t limit_ns, int64_t now);
+
+/*
+ * When its request lasts longer than limit_ns, ask the process for its stack,
+ * once for each request.
+ */
+void child_check_slow(struct child *child, const struct counters *counters,
     int64_t limit_ns, int64_t now);
 
 /*

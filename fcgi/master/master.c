@@ -300,6 +300,7 @@ fill_in(struct master *master, const struct master_config *config)
 	    .nonblocking_count = config->nonblocking_count,
 	    .blocking_count = config->blocking_count,
 	    .request_timeout_ns = seconds_ns(master->options->request_timeout),
+	    .slow_ns = seconds_ns(master->options->slow_log),
 	    .run = run_worker,
 	    .context = master,
 	};

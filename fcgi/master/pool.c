@@ -284,6 +284,9 @@ pool_tick(struct pool *pool, int64_t now)
 	for (unsigned i = 0; i < worker_count(pool); i++) {
 		struct child *child = &pool->workers[i];
 
+		if (pool->slow_ns)
+			child_check_slow(
+			    child, pool->counters, pool->slow_ns, now);
 		child_check_deadline(
 		    child, pool->counters, pool->request_timeout_ns, now);
 		if (pool->state != POOL_DRAINING && child_is_due(child, now))

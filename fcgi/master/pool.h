@@ -30,6 +30,7 @@ struct pool {
 	unsigned nonblocking_count;
 	unsigned blocking_count;
 	int64_t request_timeout_ns;
+	int64_t slow_ns; /* log the stack of a longer request; 0: never */
 	/* Serves as a worker, in a process of its own; does not return. */
 	void (*run)(void *context, const struct child *child);
 	void *context;

@@ -59,6 +59,7 @@ static struct {
 	size_t size;
 	struct shared *shared;
 	struct counters snapshots[2];
+	void (*report)(int number, siginfo_t *info, void *context);
 	int64_t due; /* when to check contents and path */
 	int retries;
 	int64_t retried_at;
@@ -140,10 +141,11 @@ on_bus_error(int number, siginfo_t *info, void *context)
 	const char *address = info->si_addr;
 	int saved_errno = errno;
 
-	(void)context;
 	if (info->si_code != BUS_ADRERR || address < guard.map ||
 	    address - guard.map >= (ptrdiff_t)guard.size) {
-		say(PROGRAM_NAME ": bus error outside of the counter file\n");
+		if (!guard.report)
+			say(PROGRAM_NAME
+			    ": bus error outside of the counter file\n");
 	} else {
 		int result = repair();
 
@@ -156,6 +158,8 @@ on_bus_error(int number, siginfo_t *info, void *context)
 		    "be given its size again: free some space on its disk, and "
 		    "see that the disk works\n");
 	}
+	if (guard.report)
+		guard.report(number, info, context);
 	signal(number, SIG_DFL); /* repeating the access ends the process */
 	if (info->si_code <= 0)
 		raise(number); /* it was sent by kill(2): there is no access */
@@ -179,6 +183,13 @@ counters_guard_exit_on_truncation(void)
 	struct sigaction action = {.sa_handler = on_bus_error_exit};
 
 	sigaction(SIGBUS, &action, NULL);
+}
+
+void
+counters_guard_on_bus_error(
+    void (*report)(int number, siginfo_t *info, void *context))
+{
+	guard.report = report;
 }
 
 static void *
@@ -212,7 +223,7 @@ int
 counters_guard_install(struct counters *counters, const char *path)
 {
 	struct sigaction action = {
-	    .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+	    .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	int error = 0;
 
 	guard.path = path;

@@ -1,6 +1,7 @@
 #ifndef METRICS_COUNTERS_GUARD_H
 #define METRICS_COUNTERS_GUARD_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "metrics/counters.h"
@@ -27,6 +28,13 @@
  * status 1.
  */
 void counters_guard_exit_on_truncation(void);
+
+/*
+ * In this process, call this handler before a bus error ends it: one that is
+ * not the counter file's, or for which the disk has no space. NULL: none.
+ */
+void counters_guard_on_bus_error(
+    void (*report)(int number, siginfo_t *info, void *context));
 
 /*
  * Start to protect the file, in the process that opened it for the pool and

@@ -75,12 +75,13 @@ is_abandoned(const struct connection *connection)
 static void
 sleep_for(int64_t ns)
 {
-	const struct timespec time = {
+	struct timespec time = {
 	    .tv_sec = ns / CLOCK_NS_PER_SECOND,
 	    .tv_nsec = ns % CLOCK_NS_PER_SECOND,
 	};
 
-	nanosleep(&time, NULL);
+	while (nanosleep(&time, &time) < 0 && errno == EINTR)
+		;
 }
 
 static void

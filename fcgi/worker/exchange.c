@@ -26,6 +26,20 @@ show(const struct worker *worker, const struct request *request, int64_t now)
 	    &entry->request_started, now, memory_order_release);
 }
 
+const char *
+exchange_endpoint_name(struct scoreboard_entry *entry)
+{
+	int method = entry->method;
+
+	if (!entry->request_started)
+		return "";
+	if (method < 0 || method >= METHOD_COUNT)
+		method = METHOD_OTHER;
+	entry->path[sizeof(entry->path) - 1] = '\0';
+	return router_endpoint_name(
+	    router_find((enum method)method, entry->path));
+}
+
 static void
 show_idle(const struct worker *worker)
 {

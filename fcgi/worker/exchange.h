@@ -46,4 +46,11 @@ void exchange_resume(
 bool exchange_end(struct worker *worker, struct connection *connection,
     struct exchange *exchange);
 
+/*
+ * The endpoint of the request that an entry of the scoreboard shows, or "" if
+ * it shows none. The process of the entry may have written anything. A handler
+ * of a signal may call this.
+ */
+const char *exchange_endpoint_name(struct scoreboard_entry *entry);
+
 #endif

@@ -8,6 +8,7 @@
 #include "http/router.h"
 #include "metrics/counters.h"
 #include "worker/blocking_worker.h"
+#include "worker/stack_log.h"
 
 bool
 hooks_start(struct service *service)
@@ -51,6 +52,7 @@ hooks_run_worker(struct worker_config *config, struct service *service,
 	    scoreboard_entry(&service->counters->scoreboard, config->slot);
 	int status;
 
+	stack_log_open(entry);
 	config->service = service;
 	if (!hooks_start(service)) {
 		config->dispatch = hooks_dispatch_unready;

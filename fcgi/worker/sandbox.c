@@ -5,9 +5,9 @@
  * SANDBOX_OFF.
  *
  * The kernel answers any other system call with SIGSYS. Its handler writes the
- * number of the call to the scoreboard and ends the process. If SIGSYS is
- * blocked, the kernel ends the process without the handler. The filter lets
- * nobody replace the handler.
+ * number of the call to the scoreboard, logs the stack and ends the process. If
+ * SIGSYS is blocked, the kernel ends the process without the handler. The
+ * filter lets nobody replace the handler.
  */
 #include "worker/sandbox.h"
 
@@ -25,6 +25,7 @@
 #include "metrics/counters.h"
 #include "service.h"
 #include "worker/grants.h"
+#include "worker/stack_log.h"
 
 static const int allowed[] = {
     SCMP_SYS(accept4),
@@ -100,9 +101,9 @@ static _Atomic int32_t *refused_call; /* of this process, in the scoreboard */
 static void
 on_refused_call(int number, siginfo_t *info, void *context)
 {
-	(void)context;
 	if (info->si_code > 0) /* not sent by kill(2) */
 		*refused_call = info->si_syscall + 1;
+	stack_log_crash(number, info, context);
 	raise(number); /* ends the process: the handler is already removed */
 }
 
@@ -111,7 +112,8 @@ install_handler(struct scoreboard_entry *entry)
 {
 	struct sigaction action = {
 	    .sa_sigaction = on_refused_call,
-	    .sa_flags = (int)(SA_SIGINFO | SA_RESETHAND | SA_NODEFER),
+	    .sa_flags =
+		(int)(SA_SIGINFO | SA_RESETHAND | SA_NODEFER | SA_ONSTACK),
 	};
 
 	refused_call = &entry->refused_call;

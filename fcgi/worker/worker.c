@@ -14,6 +14,7 @@
 #include "http/cgi.h"
 #include "metrics/counters.h"
 #include "worker/sandbox.h"
+#include "worker/stack_log.h"
 
 static int
 open_signals(struct worker *worker)
@@ -59,6 +60,7 @@ worker_enter_sandbox(const struct worker *worker)
 	int error;
 
 	warm_up();
+	stack_log_open(worker->entry);
 	error = sandbox_enter(worker->config);
 	if (error)
 		log_text(LOG_WARNING, "serving without a seccomp filter: %s",

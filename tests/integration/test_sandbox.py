@@ -164,6 +164,9 @@ def test_a_worker_that_tries_to_escape_dies_and_the_log_names_call_and_remedy(se
     assert refusal["request_id"] == answer.headers["X-Request-ID"]
     [ended] = [line for line in lines if line["msg"] == "ended"]
     assert ended["signal"] == "Bad system call" and ended["reason"] == "crashed"
+    [crashed] = [line for line in lines if line["msg"] == "crashed"]
+    assert crashed["signal"] == "Bad system call" and crashed["request_id"] == refusal["request_id"]
+    assert crashed["frames"].startswith("libc.so.6+0x") and "fcgi-webapp+0x" in crashed["frames"]
     assert not pathlib.Path("/tmp/fcgi-webapp-escaped").exists()
 
 

@@ -210,15 +210,20 @@ a_suspended_worker_is_seen_and_goes_on(void **state)
 }
 
 static void
-a_worker_over_its_deadline_is_killed(void **state)
+a_worker_over_its_deadline_is_killed_whether_it_tells_its_stack_or_not(
+    void **state)
 {
+	int64_t now = clock_now();
+
 	(void)state;
 	start_all();
 	pool.request_timeout_ns = CLOCK_NS_PER_SECOND;
 	pool.workers[1].started_at -= 10 * CLOCK_NS_PER_SECOND;
 	scoreboard_entry(&counters.scoreboard, SLOT_WORKER + 1)
-	    ->request_started = clock_now() - 2 * CLOCK_NS_PER_SECOND;
-	pool_tick(&pool, clock_now());
+	    ->request_started = now - 2 * CLOCK_NS_PER_SECOND;
+	pool_tick(&pool, now);
+	assert_int_equal(pool.workers[1].state, CHILD_RUNNING);
+	pool_tick(&pool, now + CLOCK_NS_PER_SECOND / 10);
 	assert_int_equal(pool.workers[1].state, CHILD_KILLED);
 	while (value(REGISTRY_WORKER_STARTS) == ALL)
 		turn();
@@ -365,7 +370,8 @@ main(void)
 	    TEST(workers_of_both_kinds_are_started),
 	    TEST(a_worker_that_was_killed_is_started_again),
 	    TEST(a_suspended_worker_is_seen_and_goes_on),
-	    TEST(a_worker_over_its_deadline_is_killed),
+	    TEST(
+		a_worker_over_its_deadline_is_killed_whether_it_tells_its_stack_or_not),
 	    TEST(a_request_that_takes_just_its_time_is_not_killed),
 	    TEST(a_pool_whose_workers_all_die_at_once_fails),
 	    TEST(a_pool_with_a_worker_that_serves_does_not_fail),

@@ -2,6 +2,7 @@
  * GET /block/{seconds}: holds its process for that time, as a call to a
  * database does.
  */
+#include <errno.h>
 #include <time.h>
 
 #include <json-c/json.h>
@@ -27,7 +28,8 @@ endpoint_block(const struct request *request, struct response *response)
 	}
 	time.tv_sec = (time_t)seconds;
 	time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
-	nanosleep(&time, NULL);
+	while (nanosleep(&time, &time) < 0 && errno == EINTR)
+		;
 	body = json_object_new_object();
 	json_object_object_add(body, "block", json_object_new_double(seconds));
 	response_json(response, 200, body);
