@@ -16,7 +16,8 @@ ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 RUN SOURCE_DATE_EPOCH=$(date -d "$CREATED" +%s) && export SOURCE_DATE_EPOCH REVISION \
     && make build unit ${VERSION:+VERSION="$VERSION"} \
-    && strip build/fcgi-webapp \
+    && objcopy --only-keep-debug --compress-debug-sections build/fcgi-webapp build/fcgi-webapp.debug \
+    && objcopy --strip-all --add-gnu-debuglink=build/fcgi-webapp.debug build/fcgi-webapp \
     && scripts/runtime-packages build/fcgi-webapp > build/runtime-packages
 
 # --- the image ---
@@ -37,6 +38,8 @@ COPY nginx nginx
 COPY scripts/run scripts/nginx scripts/nginx-quit scripts/nginx-conf scripts/
 COPY scripts/entrypoint scripts/stress /usr/local/bin/
 COPY --from=build /src/build/fcgi-webapp /usr/local/bin/
+# For scripts/symbolize and gdb.
+COPY --from=build /src/build/fcgi-webapp.debug /usr/lib/debug/usr/local/bin/
 # Whatever umask the checkout was made with.
 RUN chmod -R a+rX /opt/fcgi-webapp /usr/local/bin
 
