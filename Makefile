@@ -348,7 +348,7 @@ $(BUILD)/bench/metrics-cost: tests/bench/metrics-cost.c $(LIBRARY)
 
 # --- monitoring -------------------------------------------------------------
 
-.PHONY: stack e2e deps-monitoring operator-manifests lint-monitoring
+.PHONY: stack e2e deps-monitoring lint-monitoring
 deps-monitoring: ## Prometheus, Alertmanager, the nginx exporter (Debian packages)
 	@scripts/deps monitoring
 
@@ -361,10 +361,6 @@ e2e: ## every alarm set off for real, up to the Slack message (about 10 minutes)
 	@scripts/deps build run test monitoring
 	@$(MAKE) --no-print-directory $(PROGRAM)
 	@$(PYTEST) tests/e2e
-
-manifests: operator-manifests
-operator-manifests:
-	@scripts/operator-manifests
 
 lint: lint-monitoring
 lint-monitoring:

@@ -9,17 +9,17 @@ ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 
 
-def documents():
-    """Every document of every file, in the order in which kubectl applies them."""
+def documents(folder):
+    """Every document of every file of a folder, in the order in which kubectl applies them. kubectl reads no folder below it."""
     found = []
-    for path in sorted(K8S.iterdir(), key=lambda p: p.name.encode()):
+    for path in sorted((p for p in folder.iterdir() if p.is_file()), key=lambda p: p.name.encode()):
         for document in yaml.safe_load_all(path.read_text()):
             document["file"] = path.name
             found.append(document)
     return found
 
 
-DOCUMENTS = documents()
+DOCUMENTS = documents(K8S)
 
 
 def of_kind(*kinds):

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from cluster import DOCUMENTS, K8S, PODS, ROOT, get, name, of_kind, pod
@@ -23,8 +22,9 @@ def copy_of_the_project(tmp_path):
 
 
 def test_the_folder_holds_yaml_and_nothing_that_makes_kubectl_fail():
-    for path in K8S.iterdir():
-        assert path.is_file() and path.suffix == ".yaml", path
+    assert [path for path in K8S.iterdir() if path.is_dir()] == [K8S / "optional"]
+    for path in [path for path in K8S.rglob("*") if path.is_file()]:
+        assert path.suffix == ".yaml", path
         assert path.stem != "kustomization", "`kubectl apply -f` refuses a folder with a kustomization.yaml"
 
 
@@ -68,11 +68,6 @@ def test_the_alerting_chain_has_priority_over_other_pods_but_not_over_those_of_t
             assert names.index(name(priority)) < names.index(name(one.workload)), "a pod of an unknown class is refused"
 
 
-def test_the_manifest_says_whether_the_fault_injection_routes_are_on():
-    pool = next(c for one in PODS for c in one.containers if c["name"] == "app")
-    assert {e["name"]: e.get("value") for e in pool["env"]}.get("FCGI_WEBAPP_EXERCISE") in ("true", "false")
-
-
 def test_every_object_carries_the_recommended_labels():
     for document in DOCUMENTS:
         wanted = {"app.kubernetes.io/name", "app.kubernetes.io/part-of"}
@@ -86,7 +81,7 @@ def test_every_object_carries_the_recommended_labels():
 
 def test_no_object_is_too_large_for_kubectl_apply():
     # kubectl keeps what it applied in an annotation, and annotations may hold 256 KiB.
-    for path in K8S.iterdir():
+    for path in K8S.rglob("*.yaml"):
         for text in path.read_text().split("\n---\n"):
             assert len(text.encode()) < 250_000, f"{path.name}: an object of {len(text)} characters"
 
@@ -111,12 +106,13 @@ def test_each_config_map_holds_the_files_of_monitoring_unchanged():
     assert {p.name: p.read_text() for p in sources} == held
 
 
-def test_the_drift_check_sees_an_edited_config_map(copy_of_the_project):
-    edited = copy_of_the_project / "k8s/20-prometheus-config.yaml"
-    edited.write_text(edited.read_text().replace("scrape_interval:", "scrape_interval: "))
+@pytest.mark.parametrize("manifest", ["k8s/20-prometheus-config.yaml", "k8s/optional/prometheus-operator-rules.yaml"])
+def test_the_drift_check_sees_an_edited_manifest(copy_of_the_project, manifest):
+    edited = copy_of_the_project / manifest
+    edited.write_text(edited.read_text().replace("expr:", "expr: "))
     result = generator(copy_of_the_project, "--check")
     assert result.returncode == 1
-    assert "k8s/20-prometheus-config.yaml" in result.stdout
+    assert manifest in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -130,7 +126,7 @@ def test_the_drift_check_sees_an_edited_config_map(copy_of_the_project):
 def test_a_change_of_the_configuration_changes_the_pod_that_reads_it(copy_of_the_project, changed, manifest):
     others = [p for p in ("20-prometheus.yaml", "30-alertmanager.yaml", "50-grafana.yaml") if p != manifest]
     folder = copy_of_the_project / "k8s"
-    before = {p.name: p.read_text() for p in folder.iterdir()}
+    before = {p.name: p.read_text() for p in folder.glob("*.yaml")}
     path = copy_of_the_project / "monitoring" / changed
     path.write_text(path.read_text() + "# another line\n")
     assert generator(copy_of_the_project).returncode == 0
@@ -153,7 +149,7 @@ def test_the_version_of_the_makefile_is_the_only_one(copy_of_the_project):
     makefile.write_text(re.sub(r"^VERSION(\s*:?=\s*).*$", r"VERSION\g<1>9.8.7", makefile.read_text(), flags=re.M))
     assert generator(copy_of_the_project).returncode == 0
     tags = set()
-    for path in (copy_of_the_project / "k8s").iterdir():
+    for path in (copy_of_the_project / "k8s").glob("*.yaml"):
         tags |= set(re.findall(r"ghcr.io/fcgi-webapp/fcgi-webapp:(\S+)", path.read_text()))
     assert tags == {"9.8.7"}
 
@@ -170,7 +166,7 @@ def test_no_secret_is_committed():
         for variable in [e for container in one.containers for e in container.get("env", [])]:
             if re.search(r"PASSWORD|TOKEN|SECRET|API_KEY|CREDENTIAL", variable["name"]) and not variable["name"].endswith("_FILE"):
                 assert "secretKeyRef" in variable.get("valueFrom", {}), variable["name"]
-    for path in K8S.iterdir():
+    for path in K8S.rglob("*.yaml"):
         assert not re.search(r"hooks\.slack\.com/services/\w", path.read_text()), path
 
 
@@ -194,7 +190,3 @@ def test_an_update_starts_a_new_pod_before_it_stops_an_old_one():
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     keys = [c["topologyKey"] for c in spec["template"]["spec"]["topologySpreadConstraints"]]
     assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-
-
-def test_the_folder_is_all_that_kubectl_reads():
-    assert [p for p in Path(K8S).rglob("*") if p.is_dir()] == []
