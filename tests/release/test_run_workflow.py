@@ -25,6 +25,10 @@ jobs:
         env:
           WORD: said
         run: echo "$WORD"
+  third:
+    container: debian:13
+    steps:
+      - run: touch ran-on-the-wrong-system; exit 1
 """
 
 
@@ -53,6 +57,12 @@ def test_every_step_runs_on_a_clean_clone_and_its_page_is_shown(run_workflow):
     assert "| a table |" in done.stdout
     assert "said\n" in done.stdout
     assert done.stdout.endswith("3 passed, 0 failed\n")
+
+
+def test_a_job_for_another_system_is_left_out_and_named(run_workflow):
+    done = run_workflow("'true'")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out: third" in done.stdout and "=== third" not in done.stdout
 
 
 def test_a_step_that_fails_is_named_and_the_others_run_all_the_same(run_workflow):

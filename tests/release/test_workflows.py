@@ -82,10 +82,23 @@ def load_text(name):
 
 
 def test_the_test_workflow_runs_make_targets_only():
-    runs = [step["run"] for step in steps(load("test.yml")) if "run" in step]
-    assert runs
-    for run in runs:
-        assert re.fullmatch(r"make( [\w-]+)+( [A-Z]+=\d+)*", run), run
+    for name, job in load("test.yml")["jobs"].items():
+        runs = [step["run"] for step in job["steps"] if "run" in step]
+        if "container" in job:  # it begins without git and make
+            assert "apt-get install -qy ca-certificates git make\n" in runs.pop(0)
+        assert runs, name
+        for run in runs:
+            assert re.fullmatch(r"make( [\w-]+)+( [A-Z]+=\d+)*", run), run
+
+
+def test_make_test_runs_on_each_system_that_is_supported():
+    jobs = load("test.yml")["jobs"]
+    assert set(jobs["test"]["strategy"]["matrix"]["runner"]) == {"ubuntu-24.04", "ubuntu-24.04-arm"}
+    assert jobs["debian"]["container"]["image"] == "debian:${{ matrix.release }}"
+    assert set(jobs["debian"]["strategy"]["matrix"]["release"]) == {12, 13}
+    for name in ("test", "debian"):
+        assert "make test" in [step.get("run") for step in jobs[name]["steps"]]
+        assert jobs[name]["strategy"]["fail-fast"] is False, "the other systems still say what they have to say"
 
 
 @pytest.mark.parametrize("caller", ["release.yml", "tag.yml"])
