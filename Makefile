@@ -279,7 +279,7 @@ release: ## compute and publish a release: what CI does on main
 	@scripts/release
 
 test-release: ## the release, computed for real against a repository on this disk
-	@scripts/deps build test
+	@scripts/deps build test registry
 	@scripts/test release
 
 test-workflow: ## every step of the test workflow, in order, on a clean clone
