@@ -27,6 +27,9 @@ struct collector_source {
 	int backlog_fd; /* of listen_backlog_open(), or its negative errno */
 };
 
+/* An integer with this value is not known: its sample is left out. */
+#define COLLECTOR_ABSENT UINT64_MAX
+
 /* One number of a collector's struct, and the metric that it is. */
 struct collector_metric {
 	/* Metrics of the same name are one family, also across collectors. */

@@ -78,6 +78,15 @@ number_of(const struct collector_metric *metric, const void *data)
 	return number;
 }
 
+static bool
+is_absent(const struct collector_metric *metric, const void *data)
+{
+	struct writer_number number = number_of(metric, data);
+
+	return number.type != WRITER_REAL &&
+	       number.value.count == COLLECTOR_ABSENT;
+}
+
 /* The samples that one collector has of a family. */
 static void
 write_samples(const struct collector *collector, const void *data,
@@ -88,19 +97,24 @@ write_samples(const struct collector *collector, const void *data,
 		const struct metric_label labels[] = {
 		    metric->label, {NULL, NULL}};
 
-		if (strcmp(metric->family.name, family->name) == 0)
+		if (strcmp(metric->family.name, family->name) == 0 &&
+		    !is_absent(metric, data))
 			writer_sample(writer, labels, number_of(metric, data));
 	}
 }
 
+/* Whether one of the collector's first metrics has a sample of the family. */
 static bool
-has_family(const struct collector *collector, size_t metric_count,
-    const struct metric_family *family)
+has_family(const struct collector *collector, const void *data,
+    size_t metric_count, const struct metric_family *family)
 {
-	for (size_t i = 0; i < metric_count; i++)
-		if (strcmp(collector->metrics[i].family.name, family->name) ==
-		    0)
+	for (size_t i = 0; i < metric_count; i++) {
+		const struct collector_metric *metric = &collector->metrics[i];
+
+		if (strcmp(metric->family.name, family->name) == 0 &&
+		    !is_absent(metric, data))
 			return true;
+	}
 	return false;
 }
 
@@ -113,10 +127,11 @@ is_written(const struct collection *collection, int collector, size_t metric)
 
 	for (int i = 0; i < collector; i++)
 		if (!collection->errors[i] &&
-		    has_family(
-			collectors[i], collectors[i]->metric_count, family))
+		    has_family(collectors[i], collection->data[i],
+			collectors[i]->metric_count, family))
 			return true;
-	return has_family(collectors[collector], metric, family);
+	return has_family(
+	    collectors[collector], collection->data[collector], metric, family);
 }
 
 /* A family with the samples of this and of all later collectors. */
@@ -138,10 +153,15 @@ collectors_write(const struct collection *collection, struct writer *writer)
 	for (int i = 0; i < COLLECTOR_COUNT; i++) {
 		if (collection->errors[i])
 			continue;
-		for (size_t k = 0; k < collectors[i]->metric_count; k++)
-			if (!is_written(collection, i, k))
-				write_family(collection, i,
-				    &collectors[i]->metrics[k].family, writer);
+		for (size_t k = 0; k < collectors[i]->metric_count; k++) {
+			const struct collector_metric *metric =
+			    &collectors[i]->metrics[k];
+
+			if (!is_absent(metric, collection->data[i]) &&
+			    !is_written(collection, i, k))
+				write_family(
+				    collection, i, &metric->family, writer);
+		}
 	}
 }
 

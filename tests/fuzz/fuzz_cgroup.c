@@ -10,6 +10,7 @@
 #include "fuzz.h"
 #include "base/program.h"
 #include "metrics/collectors/cgroup.h"
+#include "metrics/collectors/cgroup_pressure.h"
 #include "metrics/collectors/process.h"
 
 static char root[] = "/dev/shm/" PROGRAM_NAME "-fuzz-XXXXXX";
@@ -23,7 +24,8 @@ static const char *const files[] = {"proc/self/mountinfo", "proc/self/cgroup",
     "sys/fs/cgroup/a/memory.stat", "sys/fs/cgroup/a/memory.events",
     "sys/fs/cgroup/a/cpu.cfs_quota_us", "sys/fs/cgroup/a/cpu.cfs_period_us",
     "sys/fs/cgroup/a/cpuacct.usage", "proc/7/stat", "proc/7/limits",
-    "proc/stat"};
+    "proc/stat", "sys/fs/cgroup/a/cpu.pressure",
+    "sys/fs/cgroup/a/memory.pressure", "sys/fs/cgroup/a/io.pressure"};
 
 static void
 clean(void)
@@ -56,6 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static int is_open;
 	const pid_t pid = 7;
 	struct cgroup cgroup;
+	struct cgroup_pressure pressure;
 	struct process process;
 
 	if (!is_open)
@@ -77,6 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= length + (end != NULL);
 	}
 	cgroup_read(root, &cgroup);
+	cgroup_pressure_read(root, &pressure);
 	process_read(root, &pid, 1, &process);
 	return 0;
 }

@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_left_out_of_the_scrape_and_comes_back(own_servic
         during = scrape()
     after = scrape()
     assert from_files(during) == set()
-    for collector in ("cgroup_cpu", "cgroup_memory", "process"):
+    for collector in ("cgroup_cpu", "cgroup_memory", "cgroup_pressure", "process"):
         assert [success(samples, collector) for samples in (before, during, after)] == [1, 0, 1]
     assert success(during, "listen_queue") == 1  # it opens nothing
     assert during[("fcgi_webapp_starts_total",)] == 1

@@ -131,6 +131,72 @@ without_a_pool_there_is_no_process_and_no_queue(void **state)
 	free(text);
 }
 
+/* A cgroup v2 with these files. make_proc() takes it away. */
+static void
+make_pressure(const char *cpu, const char *memory)
+{
+	support_write_text(support_path("proc/self/mountinfo"),
+	    "30 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+	support_write_text(support_path("proc/self/cgroup"), "0::/\n");
+	support_write_text(
+	    support_path("sys/fs/cgroup/cpu.stat"), "usage_usec 1\n");
+	support_write_text(support_path("sys/fs/cgroup/cpu.pressure"), cpu);
+	support_write_text(
+	    support_path("sys/fs/cgroup/memory.pressure"), memory);
+}
+
+static void
+without_psi_the_collector_has_no_families_and_has_not_failed(void **state)
+{
+	static const char *const families[] = {"cgroup_pressure_", NULL};
+
+	(void)state;
+	assert_families(families, false);
+	assert_true(success("cgroup_pressure") > 0);
+	make_pressure("some total=1\n", "some total=1\n");
+	assert_families(
+	    (const char *const[]){"cgroup_pressure_stalled", NULL}, false);
+	assert_families(
+	    (const char *const[]){"cgroup_pressure_waiting", NULL}, true);
+	make_proc();
+}
+
+static void
+pressure_that_is_not_known_is_left_out_and_the_rest_is_shown(void **state)
+{
+	static const struct {
+		const char *series;
+		double value; /* -1: absent */
+	} expected[] = {
+	    {"waiting_seconds_total{resource=\"cpu\"}", 1.5},
+	    {"waiting_seconds_total{resource=\"memory\"}", 3},
+	    {"waiting_seconds_total{resource=\"io\"}", -1},
+	    {"stalled_seconds_total{resource=\"cpu\"}", -1},
+	    {"stalled_seconds_total{resource=\"memory\"}", 0},
+	};
+
+	(void)state;
+	make_pressure(
+	    "some total=1500000\n", "some total=3000000\nfull total=0\n");
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		char series[128];
+		double value;
+
+		snprintf(series, sizeof(series), "cgroup_pressure_%s",
+		    expected[i].series);
+		value = value_of(EXPOSITION_TEXT, true, series);
+		if (fabs(value - expected[i].value) > 1e-9)
+			fail_msg("%s is %g", series, value);
+	}
+	check_text(EXPOSITION_OPENMETRICS, true);
+	support_capture();
+	make_pressure("some total=1\n", "some total=?\n");
+	assert_families((const char *const[]){"cgroup_pressure_", NULL}, false);
+	assert_true(fabs(success("cgroup_pressure")) < 1e-9);
+	assert_says(support_said(), "collector cgroup_pressure: cannot read");
+	make_proc();
+}
+
 int
 main(void)
 {
@@ -141,6 +207,10 @@ main(void)
 	    cmocka_unit_test(
 		a_listen_queue_that_cannot_be_asked_for_is_left_out),
 	    cmocka_unit_test(without_a_pool_there_is_no_process_and_no_queue),
+	    cmocka_unit_test(
+		without_psi_the_collector_has_no_families_and_has_not_failed),
+	    cmocka_unit_test(
+		pressure_that_is_not_known_is_left_out_and_the_rest_is_shown),
 	};
 
 	return SUPPORT_RUN_WITH(tests, set_up, tear_down);
