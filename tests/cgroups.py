@@ -20,6 +20,8 @@ class Cgroup:
         name = f"fcgi-webapp-{os.getpid()}-{next(NUMBER)}"
         self.is_v2 = "cpu" in self._read(ROOT / "cgroup.controllers").split()
         bases = [ROOT] if self.is_v2 else [ROOT / controller for controller in ("cpu", "cpuacct", "memory")]
+        if not self.is_v2 and (ROOT / "unified" / "cgroup.procs").exists():
+            bases.append(ROOT / "unified")  # v2 beside v1, which has the pressure
         self.folders = list(dict.fromkeys((base / name).resolve() for base in bases))
 
     @staticmethod
@@ -82,6 +84,14 @@ class Cgroup:
     def throttled(self):
         """Seconds for which run queues were throttled."""
         return self._field("cpu.stat", "throttled_usec") / 1e6 if self.is_v2 else self._field("cpu.stat", "throttled_time") / 1e9
+
+    @property
+    def waiting(self):
+        """Seconds in which a process waited for a CPU; None where the kernel does not tell."""
+        for line in "".join(self._read(folder / "cpu.pressure") for folder in self.folders).splitlines():
+            if line.startswith("some "):
+                return int(line.rsplit("=", 1)[1]) / 1e6
+        return None
 
     @property
     def working_set(self):

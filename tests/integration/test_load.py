@@ -265,7 +265,13 @@ def test_the_service_answers_while_load_runs_in_a_quota(own_service):
             time.sleep(0.005)
         p99 = statistics.quantiles(times, n=100)[98]
         print(f"202 in {answered_in * 1000:.0f} ms; /health p99 {p99 * 1000:.0f} ms over {len(times)} requests")
-        assert service.scrape()[("cgroup_cpu_throttled_periods_total",)] > 0
+        before, samples, after = cgroup.waiting, service.scrape(), cgroup.waiting
+        assert samples[("cgroup_cpu_throttled_periods_total",)] > 0
+        waiting = samples.get(("cgroup_pressure_waiting_seconds_total", ("resource", "cpu")))
+        if before is None:
+            assert waiting is None
+        else:
+            assert 0 < before <= waiting <= after
         wait_for(lambda: not load_pids(service))
         used, began = cgroup.usage, time.monotonic()
         time.sleep(1)
