@@ -27,6 +27,7 @@ DURATIONS = service("http_request_duration_seconds_bucket", COUNTED)
 ERRORS_FAST = threshold("ErrorBudgetBurnFast")
 CPU_NEAR, CPU_OVER = threshold("ContainerCPUNearLimit"), threshold("ContainerCPUOverLimit")
 MEMORY_NEAR, MEMORY_OVER = threshold("ContainerMemoryNearLimit"), threshold("ContainerMemoryOverLimit")
+CPU_STARVED, MEMORY_STALLED = threshold("ContainerCPUStarved"), threshold("ContainerMemoryThrashing")
 
 
 def overview():
@@ -114,6 +115,13 @@ def throttled():
             ("{{pod}}/{{container}}", periods(pods("container_cpu_cfs_%s_total", *other), CONTAINER)))
 
 
+def io_waiting():
+    """Of the application's own figures, and of cAdvisor's for the other containers."""
+    series = (service("cgroup_pressure_waiting_seconds_total", 'resource="io"'),
+              pods("container_pressure_io_waiting_seconds_total", 'container!=""', 'container!="POD"'))
+    return " or ".join(total(per_second(each), CONTAINER) for each in series)
+
+
 def resources():
     cpu_alerts = ["ContainerCPUOverLimit", "ContainerCPUNearLimit"]
     memory_alerts = ["ContainerMemoryOverLimit", "ContainerMemoryNearLimit"]
@@ -140,6 +148,18 @@ def resources():
         graph("Memory, share of the limit", "percentunit",
               ("{{pod}}/{{container}}", pods("container:memory_working_set:ratio")),
               alerts=memory_alerts, thresholds=[("orange", MEMORY_NEAR), ("red", MEMORY_OVER)], soft_max=1),
+        graph("Waiting for CPU, share of the time", "percentunit",
+              ("{{pod}}/{{container}}", pods("container:cpu_waiting:ratio")),
+              ("for others: {{pod}}/{{container}}", pods("container:cpu_stalled:ratio")),
+              about="A process waits for a CPU. For others: and no process of the container has one, because others have "
+                    "them or the quota ran out. ContainerCPUStarved fires if the quota is not the reason.",
+              alerts=["ContainerCPUStarved"], thresholds=[("red", CPU_STARVED)], soft_max=1),
+        graph("Waiting for memory, share of the time", "percentunit",
+              ("{{pod}}/{{container}}", pods("container:memory_stalled:ratio")),
+              about="All processes with work wait until the kernel has found a free page or reloaded one.",
+              alerts=["ContainerMemoryThrashing"], thresholds=[("red", MEMORY_STALLED)], soft_max=1),
+        graph("Waiting for I/O, share of the time", "percentunit", ("{{pod}}/{{container}}", io_waiting()),
+              about="A process waits for a disk.", soft_max=1),
     ]
 
 

@@ -20,10 +20,13 @@ OTHERS = {
     "alertmanager_config_last_reload_successful", "alertmanager_notifications_failed_total",
     "prometheus_config_last_reload_successful", "prometheus_notifications_alertmanagers_discovered",
     "container_cpu_cfs_periods_total", "container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_throttled_seconds_total", "container_cpu_usage_seconds_total", "container_memory_working_set_bytes",
+    "container_pressure_cpu_stalled_seconds_total", "container_pressure_cpu_waiting_seconds_total", "container_pressure_memory_stalled_seconds_total",
     "container_spec_cpu_period", "container_spec_cpu_quota", "container_spec_memory_limit_bytes",
     "kube_deployment_spec_replicas", "kube_deployment_status_replicas_available",
     "kube_horizontalpodautoscaler_spec_max_replicas", "kube_horizontalpodautoscaler_status_current_replicas",
     "kube_pod_container_status_last_terminated_reason", "kube_pod_container_status_restarts_total",
+    # The application's own, which a machine without cgroup v2 or PSI does not have.
+    "cgroup_pressure_stalled_seconds_total", "cgroup_pressure_waiting_seconds_total",
     "kube_pod_container_status_ready", "kube_pod_container_status_waiting_reason",
 }
 WORDS = {"and", "or", "unless", "by", "on", "offset", "without", "ignoring", "group_left", "group_right", "bool"}
