@@ -5,14 +5,22 @@ SILENCE_MINUTES (5): how long normal traffic must fire no alert. CASES=name,name
 """
 
 import concurrent.futures
+import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from conftest import Stack, Traffic, get, wait_for
+from conftest import ROOT, Stack, Traffic, get, wait_for
+
+sys.path.insert(0, str(ROOT / "tests"))
+from modules import load_module  # noqa: E402
+
+script = load_module("stack", ROOT / "scripts" / "stack")
 
 WITHIN = 120
 QUIET = "SILENCE_MINUTES"
@@ -57,8 +65,53 @@ def accepted(answer):
 
 def cpu_over_limit(stack, report):
     limited(stack)
-    prove(stack, "ContainerCPUOverLimit", lambda: accepted(stack.request("/riseload?seconds=600&load=1.5", "POST")),
-          lambda: accepted(stack.request("/riseload", "DELETE")), report, "critical", r"uses (9\d|10\d)(\.\d+)?% of its CPU limit and was throttled in \d+(\.\d+)?% of the last periods")
+
+    def end():
+        """At five times the limit it waits as long as a starved container does. No neighbour may be blamed for it."""
+        accepted(stack.request("/riseload", "DELETE"))
+        if has_pressure(stack):
+            accepted(stack.request("/riseload?seconds=600&load=5", "POST"))
+            wait_for(lambda: stack.query("min_over_time(container:cpu_waiting:ratio[50s]) > 0.5"), 150, "a throttled container that waits")
+            accepted(stack.request("/riseload", "DELETE"))
+    prove(stack, "ContainerCPUOverLimit", lambda: accepted(stack.request("/riseload?seconds=600&load=1.5", "POST")), end, report, "critical",
+          r"uses (9\d|10\d)(\.\d+)?% of its CPU limit and was throttled in \d+(\.\d+)?% of the last periods")
+
+
+def has_pressure(stack):
+    return 'cgroup_pressure_waiting_seconds_total{resource="cpu"}' in get(stack.url["metrics"] + "/metrics")[1]
+
+
+@contextlib.contextmanager
+def neighbour():
+    """An endless loop for each CPU in a cgroup beside the pool's. On each CPU it has ten times the weight that cpu_starved has."""
+    cpus = len(os.sched_getaffinity(0))
+    limits = script.Limits(str(cpus), "", str(min(50 * cpus, 10000)))
+    enter = limits.prepare()
+    loops = [subprocess.Popen(["sh", "-c", enter + " timeout 600 sh -c 'while :; do :; done'"]) for _ in range(cpus)]
+    try:
+        yield
+    finally:
+        for process in loops:
+            process.terminate()
+            process.wait()
+        limits.remove()
+
+
+def cpu_starved(stack, report):
+    """The pool wants less CPU than its limit, and a neighbour has the CPUs."""
+    limited(stack)
+    if not has_pressure(stack):
+        pytest.skip("the kernel does not tell the pressure here: it needs cgroup v2 and PSI")
+    with contextlib.ExitStack() as while_starved:
+        def cause():
+            while_starved.enter_context(neighbour())
+            accepted(stack.request("/riseload?seconds=600&load=0.9", "POST"))
+
+        def end():
+            # Without a neighbour the load would come near the limit.
+            accepted(stack.request("/riseload", "DELETE"))
+            while_starved.close()
+        prove(stack, "ContainerCPUStarved", cause, end, report, "high", r"waits for a CPU ([5-9]\d|100)(\.\d+)?% of the time")
 
 
 def cpu_near_limit(stack, report):
@@ -281,15 +334,17 @@ def normal_traffic(stack, report):
 
 
 # The longest first; the others follow as the places become free.
-CASES = [normal_traffic, errors, latency, alertmanager_unknown, worker_hangs, workers_crash, killed_for_memory, cpu_over_limit, cpu_near_limit, slack_fails,
+CASES = [normal_traffic, errors, latency, alertmanager_unknown, worker_hangs, workers_crash, killed_for_memory, cpu_over_limit, cpu_starved, cpu_near_limit, slack_fails,
          pool_stopped, nginx_stopped, memory_near_limit, memory_over_limit, requests_queue, targets_gone, exporter_stopped, configuration_refused,
          counter_file_damaged, service_restarts]
+# What the stack of a case is started with.
+ENVIRONMENT = {cpu_starved: {"CPU_LIMIT": "1", "CPU_WEIGHT": "5"}}
 AT_ONCE = 10
 CHOSEN = [case for case in CASES if case.__name__ in os.environ.get("CASES", ",".join(each.__name__ for each in CASES)).split(",")]
 
 
 def in_its_own_stack(case, report):
-    stack = Stack(case.__name__)
+    stack = Stack(case.__name__, **ENVIRONMENT.get(case, {}))
     try:
         case(stack, report)
     finally:
