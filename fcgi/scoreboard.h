@@ -31,6 +31,7 @@ enum scoreboard_drain {
 struct scoreboard_entry {
 	_Alignas(64) _Atomic int64_t pid; /* 0: nobody */
 	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns; 0: idle */
+	_Atomic uint64_t busy_key;        /* of that request: busy_time.h */
 	_Atomic int32_t stopped;          /* by SIGSTOP, as its parent saw */
 	_Atomic int32_t draining; /* leaving; master: scoreboard_drain */
 	_Atomic int32_t kind;     /* enum scoreboard_kind, of a worker */

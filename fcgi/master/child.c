@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "metrics/app_metrics.h"
+#include "metrics/busy_time.h"
 #include "worker/exchange.h"
 #include "worker/sandbox.h"
 #include "worker/stack_log.h"
@@ -157,6 +158,7 @@ child_exited(struct child *child, const struct counters *counters, int status,
 	    LOG_STRING("signal",
 		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : ""),
 	    LOG_STRING("request_id", is_busy ? entry->request_id : ""));
+	busy_time_settle(counters, child->slot);
 	reset_entry(entry);
 	app_metrics_reset(counters, child->slot);
 	child->state = CHILD_ABSENT;

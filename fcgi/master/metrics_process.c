@@ -36,6 +36,7 @@ answer_metrics(const struct request *request, struct response *response)
 	const struct exposition_source source = {
 	    .counters = request->service->counters,
 	    .alive = true,
+	    .is_scrape = true,
 	    .backlog_fd = request->service->backlog_fd,
 	    .root = "",
 	};

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "metrics/busy_time.h"
 #include "metrics/registry.h"
 
 /* How long to wait for all of them. */
@@ -29,6 +30,7 @@ orphans_reap(const struct counters *counters, pid_t spared)
 		if (reaped == pid)
 			counters_add(counters_values(counters, SLOT_MASTER),
 			    REGISTRY_EXITS_CRASHED, 1);
+		busy_time_settle(counters, i);
 		entry->pid = 0;
 	}
 }

@@ -22,6 +22,7 @@
 #include "master/gateway_log.h"
 #include "master/listener.h"
 #include "base/log.h"
+#include "metrics/busy_time.h"
 #include "metrics/registry.h"
 #include "metrics/collectors/listen_backlog.h"
 #include "metrics/counters_guard.h"
@@ -294,6 +295,7 @@ open_counters(struct supervisor *supervisor, const struct registry *registry)
 	if (error)
 		return error;
 	request_metrics_declare(counters);
+	busy_time_open(counters);
 	log_count_dropped(
 	    &counters_values(counters, SLOT_MASTER)[REGISTRY_LOG_DROPPED]);
 	state = scoreboard_entry(&counters->scoreboard, SLOT_MASTER);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "metrics/registry.h"
+#include "metrics/busy_time.h"
 #include "metrics/counters_format.h"
 
 int
@@ -170,6 +171,16 @@ restore_value(struct counters *counters, const struct counters *copy,
 	return lost != 0;
 }
 
+/* A position, what was shown, and gauges are no counts. */
+static bool
+is_count(size_t index)
+{
+	return index != REGISTRY_GATEWAY_LOG &&
+	       index != REGISTRY_BUSY_SHOWN_NONBLOCKING &&
+	       index != REGISTRY_BUSY_SHOWN_BLOCKING &&
+	       !app_metrics_is_gauge(index);
+}
+
 static bool
 restore_fixed(
     struct counters *counters, const struct counters *copy, size_t cut)
@@ -177,9 +188,7 @@ restore_fixed(
 	bool any = false;
 
 	for (size_t index = 0; index < counters->registry->fixed_count; index++)
-		/* A position and gauges are no counts. They may decrease. */
-		if (index != REGISTRY_GATEWAY_LOG &&
-		    !app_metrics_is_gauge(index))
+		if (is_count(index))
 			any |= restore_value(counters, copy, index, index, cut);
 	return any;
 }
@@ -226,6 +235,7 @@ counters_snapshot_restore(
 		cut = COUNTERS_SNAPSHOT_UNCUT;
 	any = restore_head(counters, copy);
 	any |= restore_fixed(counters, copy, cut);
+	busy_time_restore(counters, copy);
 	any |= restore_label_sets(counters, copy, cut);
 	for (unsigned slot = 0; any && slot < counters->slot_count; slot++)
 		app_metrics_restore(counters, copy, slot);

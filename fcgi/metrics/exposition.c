@@ -10,6 +10,7 @@
 
 #include "base/version.h"
 #include "metrics/app_exposition.h"
+#include "metrics/busy_time.h"
 #include "metrics/collectors.h"
 #include "metrics/registry.h"
 #include "metrics/text_format.h"
@@ -28,6 +29,28 @@ struct scrape {
 
 /* --- out of the counter file -------------------------------------------- */
 
+static uint64_t
+read_busy_time(
+    const struct exposition_source *source, enum scoreboard_kind kind)
+{
+	return source->is_scrape
+		   ? busy_time_show(source->counters, kind)
+		   : busy_time_read(source->counters, kind, source->alive);
+}
+
+static uint64_t
+read_value(const struct exposition_source *source, size_t value)
+{
+	switch (value) {
+	case REGISTRY_BUSY_NONBLOCKING:
+		return read_busy_time(source, SCOREBOARD_NONBLOCKING);
+	case REGISTRY_BUSY_BLOCKING:
+		return read_busy_time(source, SCOREBOARD_BLOCKING);
+	default:
+		return counters_sum(source->counters, value);
+	}
+}
+
 /* A series that has at most one label; NULL for none. */
 static void
 write_value(struct scrape *scrape, const char *label, const char *label_value,
@@ -35,9 +58,12 @@ write_value(struct scrape *scrape, const char *label, const char *label_value,
 {
 	const struct metric_label labels[] = {
 	    {label, label_value}, {NULL, NULL}};
+	const char *unit = scrape->writer.family->unit;
+	bool is_time = unit && strcmp(unit, "seconds") == 0;
 
-	writer_count(&scrape->writer, labels,
-	    counters_sum(scrape->source->counters, value));
+	writer_sample(&scrape->writer, labels,
+	    (struct writer_number){is_time ? WRITER_NANOSECONDS : WRITER_COUNT,
+		{.count = read_value(scrape->source, value)}});
 }
 
 /* Of the bucket at this index; a trace id of "" if it has none. */

@@ -13,6 +13,7 @@ enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
 struct exposition_source {
 	const struct counters *counters;
 	bool alive;       /* a pool runs, so that states mean something */
+	bool is_scrape;   /* of that pool, by its metrics process */
 	int backlog_fd;   /* of listen_backlog_open(), or its negative errno */
 	const char *root; /* in front of /proc and /sys, "" for the real ones */
 };

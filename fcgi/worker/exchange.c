@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "http/cgi.h"
 #include "http/router.h"
+#include "metrics/busy_time.h"
 
 /*
  * Show in the scoreboard that a request is under way, so that the master can
@@ -22,8 +23,7 @@ show(const struct worker *worker, const struct request *request, int64_t now)
 	memcpy(entry->path, request->path, length);
 	entry->path[length] = '\0';
 	entry->method = (int32_t)request->method;
-	atomic_store_explicit(
-	    &entry->request_started, now, memory_order_release);
+	busy_time_begin(entry, worker->busy_time, now);
 }
 
 const char *
@@ -41,10 +41,9 @@ exchange_endpoint_name(struct scoreboard_entry *entry)
 }
 
 static void
-show_idle(const struct worker *worker)
+show_idle(const struct worker *worker, int64_t now)
 {
-	atomic_store_explicit(
-	    &worker->entry->request_started, 0, memory_order_release);
+	busy_time_end(worker->entry, worker->busy_time, now);
 	worker->entry->request_id[0] = '\0'; /* the logger's, too */
 }
 
@@ -139,7 +138,7 @@ exchange_begin(const struct worker *worker, const struct connection *connection,
 void
 exchange_suspend(const struct worker *worker)
 {
-	show_idle(worker);
+	show_idle(worker, clock_now());
 }
 
 void
@@ -161,18 +160,20 @@ exchange_end(struct worker *worker, struct connection *connection,
 	struct request_sample *sample = &exchange->sample;
 	char head[CGI_HEAD_SIZE];
 	size_t head_length = cgi_format_head(response, sample->endpoint, head);
+	int64_t now;
 	int result;
 
 	sample->body_bytes = exchange->is_head ? 0 : response->body_length;
 	result = connection_respond(
 	    connection, head, head_length, response->body, sample->body_bytes);
 	sample->status = response->status;
-	sample->duration_ns = clock_now() - exchange->started;
+	now = clock_now();
+	sample->duration_ns = now - exchange->started;
 	sample->ended_ns = exchange->started_wall
 			       ? exchange->started_wall + sample->duration_ns
 			       : 0;
 	response_release(response);
-	show_idle(worker);
+	show_idle(worker, now);
 	if (result >= 0) {
 		request_metrics_add(
 		    config->service->counters, config->slot, sample);

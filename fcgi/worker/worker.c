@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "fastcgi/connection.h"
 #include "http/cgi.h"
-#include "metrics/counters.h"
+#include "metrics/busy_time.h"
 #include "worker/sandbox.h"
 #include "worker/stack_log.h"
 
@@ -39,6 +39,7 @@ worker_open(struct worker *worker, const struct worker_config *config,
 	config->service->counters->own_slot = config->slot;
 	worker->config = config;
 	worker->entry = scoreboard_entry(&counters->scoreboard, config->slot);
+	worker->busy_time = busy_time_place(counters, config->slot);
 	log_request_id(worker->entry->request_id);
 	error = connection_init(connections_max, cgi_body_max);
 	return error ? error : open_signals(worker);

@@ -45,6 +45,7 @@ struct worker_config {
 struct worker {
 	const struct worker_config *config;
 	struct scoreboard_entry *entry;
+	_Atomic uint64_t *busy_time; /* busy_time_place() */
 	struct life life;
 	int signal_fd;  /* TERM, QUIT and INT, which are blocked */
 	int64_t served; /* requests */

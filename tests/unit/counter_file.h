@@ -83,7 +83,9 @@ link(const char *from, const char *to)
 	    "fcgi_worker_exits_total{reason=\"crashed\"}",                     \
 	    "fcgi_worker_exits_total{reason=\"deadline\"}",                    \
 	    "fcgi_worker_exits_total{reason=\"not_started\"}",                 \
-	    "fcgi_load_active"
+	    "fcgi_worker_busy_seconds_total{kind=\"nonblocking\"}",            \
+	    "fcgi_worker_busy_seconds_total{kind=\"blocking\"}",               \
+	    "fcgi_load_active", "oranges", "lemons"
 
 enum { APPLES = REGISTRY_QUEUE, PEARS, VALUES };
 enum { HOME, SHOP, REST };

@@ -73,6 +73,7 @@ openmetrics_names_the_units(void **state)
 	static const char *const units[] = {
 	    "# UNIT http_request_duration_seconds seconds\n",
 	    "# UNIT http_response_size_bytes bytes\n",
+	    "# UNIT fcgi_worker_busy_seconds seconds\n",
 	    "# UNIT cgroup_cpu_limit_cores cores\n",
 	    "# UNIT cgroup_cpu_throttled_seconds seconds\n",
 	    "# UNIT process_resident_memory_bytes bytes\n",
@@ -98,7 +99,8 @@ every_family_is_there(void **state)
 	    PROGRAM_METRICS "store_recoveries_total counter",
 	    PROGRAM_METRICS "log_dropped_total counter", "fcgi_workers gauge",
 	    "fcgi_worker_starts_total counter",
-	    "fcgi_worker_exits_total counter", "fcgi_connections gauge",
+	    "fcgi_worker_exits_total counter",
+	    "fcgi_worker_busy_seconds_total counter", "fcgi_connections gauge",
 	    "fcgi_listen_queue_length gauge", "fcgi_listen_queue_limit gauge",
 	    "fcgi_load_active gauge", "fcgi_collector_success gauge",
 	    "cgroup_limited gauge", "cgroup_cpu_limit_cores gauge",
@@ -208,6 +210,23 @@ workers_are_busy_idle_or_stopped(void **state)
 }
 
 static void
+the_time_of_busy_workers_is_in_seconds(void **state)
+{
+	char *text;
+
+	(void)state;
+	counters_add(counters_values(&counters, SLOT_WORKER),
+	    REGISTRY_BUSY_NONBLOCKING, 1500000001);
+	text = render(EXPOSITION_TEXT, true);
+	assert_says(text,
+	    "fcgi_worker_busy_seconds_total{kind=\"nonblocking\"} "
+	    "1.500000001\n");
+	assert_says(text, "fcgi_worker_busy_seconds_total{kind=\"blocking\"} "
+			  "0.000000000\n");
+	free(text);
+}
+
+static void
 without_a_pool_gauges_are_zero_and_counters_are_kept(void **state)
 {
 	static const char *const gauges[] = {
@@ -273,6 +292,7 @@ main(void)
 		the_overflow_label_set_shows_only_when_it_has_counted),
 	    cmocka_unit_test(buckets_are_cumulative_and_inclusive),
 	    cmocka_unit_test(workers_are_busy_idle_or_stopped),
+	    cmocka_unit_test(the_time_of_busy_workers_is_in_seconds),
 	    cmocka_unit_test(
 		without_a_pool_gauges_are_zero_and_counters_are_kept),
 	    cmocka_unit_test(large_counts_and_sums_are_exact),
