@@ -168,6 +168,12 @@ def workers():
     return [
         graph("Workers", "short", ("{{kind}}, {{state}}", total(service("fcgi_workers"), by="kind, state")),
               stack=True, decimals=0),
+        graph("Utilisation of the workers", "percentunit",
+              ("{{pod}}, {{kind}}", pods("pod:worker_utilisation:ratio_rate2m")),
+              about="Share of the time that workers spend on requests, those under way included. The lines are the thresholds "
+                    "of WorkersSaturated: of nonblocking and of blocking workers.",
+              alerts=["WorkersSaturated"], soft_max=1,
+              thresholds=[("orange", threshold("WorkersSaturated", after="nonblocking")), ("red", threshold("WorkersSaturated"))]),
         graph("Listen backlog", "percentunit", ("{{pod}}, {{kind}}", highest(backlog, by="namespace, pod, kind")),
               about="Connections that wait for a worker to accept them, as a share of the backlog's size. The line is the "
                     "threshold of RequestsQueueing.",
