@@ -309,7 +309,7 @@ base-image: ## the image's base, from Debian packages, where no registry is reac
 
 test-image: ## the image and the pod, built and run for real
 	@scripts/deps test
-	@scripts/engine >/dev/null 2>&1 || scripts/deps image
+	@[ "$$(scripts/engine 2>/dev/null)" = docker ] || scripts/deps image
 	@scripts/test image
 
 manifests: ## k8s/: the ConfigMaps from monitoring/, the image's tag from VERSION

@@ -7,7 +7,6 @@ import pathlib
 import re
 import shutil
 import signal
-import string
 import subprocess
 import sys
 import threading
@@ -111,7 +110,9 @@ def child(folder, name, *command):
 
 def configure(folder, addresses, samples):
     """local.yml as it is shipped, at twenty times its speed, and the samples beside it."""
-    text = string.Template((MONITORING / "prometheus" / "local.yml").read_text()).substitute(addresses)
+    text = (MONITORING / "prometheus" / "local.yml").read_text()
+    for target, address in addresses.items():
+        text = text.replace('"%s"' % target, '"%s"' % address)
     text = re.sub(r"(scrape_interval|evaluation_interval): 10s", r"\1: 500ms", text).replace("scrape_timeout: 8s", "scrape_timeout: 500ms")
     for name in SAMPLE_PAGES:
         text += "\n  - job_name: %s\n    honor_labels: true\n    metrics_path: /%s\n    static_configs:\n      - targets: [%s]\n" % (name, name, samples)
@@ -156,20 +157,20 @@ def prometheus(tmp_path_factory, is_limited):
     children = []
     try:
         with harness.running(WORKERS=2, PROGRAM=program) as service:
-            names = ("PROMETHEUS", "ALERTMANAGER", "NGINX_EXPORTER")
+            names = ("prometheus:9090", "alertmanager:9093", "nginx-exporter:9113")
             port = dict(zip(names, harness.free_ports(len(names))))
             addresses = {name: "127.0.0.1:%d" % number for name, number in port.items()}
-            addresses["METRICS"] = "127.0.0.1:%d" % service.metrics_port
+            addresses["nginx:8000"] = "127.0.0.1:%d" % service.metrics_port
             configure(folder, addresses, "127.0.0.1:%d" % server.server_port)
             children += [
-                child(folder, "exporter", "prometheus-nginx-exporter", "--nginx.scrape-uri=http://%s/nginx_status" % addresses["METRICS"],
-                      "--web.listen-address=" + addresses["NGINX_EXPORTER"]),
+                child(folder, "exporter", "prometheus-nginx-exporter", "--nginx.scrape-uri=http://%s/nginx_status" % addresses["nginx:8000"],
+                      "--web.listen-address=" + addresses["nginx-exporter:9113"]),
                 child(folder, "alertmanager", "prometheus-alertmanager", "--config.file=%s" % (folder / "alertmanager.yml"),
-                      "--storage.path=%s" % (folder / "alertmanager"), "--web.listen-address=" + addresses["ALERTMANAGER"],
+                      "--storage.path=%s" % (folder / "alertmanager"), "--web.listen-address=" + addresses["alertmanager:9093"],
                       "--cluster.listen-address="),
                 child(folder, "prometheus", "prometheus", "--enable-feature=exemplar-storage", "--config.file=%s" % (folder / "prometheus.yml"),
-                      "--storage.tsdb.path=%s" % (folder / "data"), "--web.listen-address=" + addresses["PROMETHEUS"])]
-            started = Prometheus(port["PROMETHEUS"])
+                      "--storage.tsdb.path=%s" % (folder / "data"), "--web.listen-address=" + addresses["prometheus:9090"])]
+            started = Prometheus(port["prometheus:9090"])
             wait_for(lambda: answers(started), 30, (folder / "prometheus.log").read_text)
             exercise(service)
             yield Steady(started, service)

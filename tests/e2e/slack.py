@@ -1,7 +1,7 @@
 """A stand-in for Slack: accepts Alertmanager's messages, checks, prints and keeps them.
 
     POST /services/...    an incoming webhook: 200 "ok", or 400 for what Slack would mangle
-    POST /heartbeat       where Watchdog goes
+    POST /heartbeat, /    where Watchdog goes
     GET  /                the messages as Slack would show them
     GET  /messages        the messages as JSON, in the order they came
     GET  /heartbeats      how many have come
@@ -173,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/heartbeat":
+        if self.path in ("/", "/heartbeat"):
             with self.server.lock:
                 self.server.heartbeats += 1
             return self.reply(200, "ok")

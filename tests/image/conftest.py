@@ -17,8 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.search(r"^VERSION\s*:?=\s*(\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
 IMAGE = f"ghcr.io/fcgi-webapp/fcgi-webapp:{VERSION}"
 BASE = os.environ.get("BASE_IMAGE", "debian:13-slim")
+PROGRAMS = "localhost/fcgi-webapp-test-programs"
 # As the issue and the pod have it: whatever a container can be denied.
 HARDENED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=10001"]
+
+PROGRAMS_FILE = f"""FROM {BASE}
+RUN --mount=type=secret,id=apt-sources,target=/etc/apt/sources.list.d/machine.list \\
+    --mount=type=secret,id=apt-conf,target=/etc/apt/apt.conf.d/99machine \\
+    apt-get update -q && apt-get install -qy --no-install-recommends \\
+    prometheus prometheus-alertmanager prometheus-nginx-exporter python3
+RUN install -d -o nobody -g nogroup /prometheus /alertmanager
+"""
 
 
 def engine(*arguments, check=True, **options):
@@ -75,6 +84,20 @@ def image():
     if probe.returncode != 0:
         pytest.skip(f"no container starts on this machine: {probe.stderr.strip()}")
     return IMAGE
+
+
+def build(tag, dockerfile, folder):
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(dockerfile)
+    secrets = [f"--secret=id=apt-{name},src={ROOT}/build/apt.{file}" for name, file in (("sources", "list"), ("conf", "conf"))]
+    form = ["--format=docker"] if engine().stdout.strip() == "podman" else []
+    engine("build", *form, "--network=host", *secrets, "--tag", tag, folder, timeout=600)
+
+
+@pytest.fixture(scope="session")
+def programs(image, tmp_path_factory):
+    """An image with the programs of Debian that k8s/ takes from registries, and with the folders of their images."""
+    build(PROGRAMS, PROGRAMS_FILE, tmp_path_factory.mktemp("images") / "programs")
 
 
 class Container:

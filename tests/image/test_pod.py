@@ -11,22 +11,18 @@ import time
 
 import pytest
 import yaml
-from conftest import ROOT, engine, samples, wait_for
+from conftest import BASE, PROGRAMS, ROOT, build, engine, samples, wait_for
 
 HERE = ROOT / "tests/image"
 POD = "fcgi-webapp-pod-0"
 EXPORTER = "localhost/fcgi-webapp-test-exporter"
 PAUSE = "localhost/fcgi-webapp-test-pause"
 
-# The exporter's image comes from a registry; Debian has the same program. Podman's own pause image needs a package that may be
-# missing, and ours shows that the pod needs nothing of it.
-EXPORTER_FILE = """FROM {base}
-RUN --mount=type=secret,id=apt-sources,target=/etc/apt/sources.list.d/machine.list \\
-    --mount=type=secret,id=apt-conf,target=/etc/apt/apt.conf.d/99machine \\
-    apt-get update -q && apt-get install -qy --no-install-recommends prometheus-nginx-exporter
+# Podman's own pause image needs a package that may be missing, and ours shows that the pod needs nothing of it.
+EXPORTER_FILE = f"""FROM {PROGRAMS}
 ENTRYPOINT ["prometheus-nginx-exporter"]
 """
-PAUSE_FILE = """FROM {base}
+PAUSE_FILE = f"""FROM {BASE}
 ENTRYPOINT ["sh", "-c", "trap exit TERM; sleep infinity & wait"]
 """
 
@@ -54,13 +50,6 @@ def for_podman(document):
         if container["name"] == "nginx-exporter":
             container["image"] = EXPORTER
     return document
-
-
-def build(tag, dockerfile, folder):
-    folder.mkdir()
-    (folder / "Dockerfile").write_text(dockerfile.format(base=os.environ.get("BASE_IMAGE", "debian:13-slim")))
-    secrets = [f"--secret=id=apt-{name},src={ROOT}/build/apt.{file}" for name, file in (("sources", "list"), ("conf", "conf"))]
-    engine("build", "--format=docker", "--network=host", *secrets, "--tag", tag, folder, timeout=600)
 
 
 class Pod:
@@ -108,7 +97,7 @@ class Pod:
 
 
 @pytest.fixture(scope="module")
-def podman(image, tmp_path_factory):
+def podman(programs, tmp_path_factory):
     """Podman with a pause image of ours, and the images that the pod needs."""
     if engine().stdout.strip() != "podman":
         pytest.skip("running a pod from its manifest takes podman")

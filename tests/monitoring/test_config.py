@@ -1,7 +1,6 @@
 """The configurations are valid, route by severity, and have no secret."""
 
 import re
-import string
 import subprocess
 
 import pytest
@@ -12,7 +11,6 @@ from conftest import MONITORING, ROOT, RULES, run
 ALERTMANAGER = MONITORING / "alertmanager" / "alertmanager.yml"
 PROMETHEUS = MONITORING / "prometheus" / "prometheus.yml"
 LOCAL = MONITORING / "prometheus" / "local.yml"
-ADDRESSES = {"METRICS": "127.0.0.1:8000", "NGINX_EXPORTER": "127.0.0.1:9113", "PROMETHEUS": "127.0.0.1:9090", "ALERTMANAGER": "127.0.0.1:9093"}
 
 
 def checked(tmp_path, text):
@@ -25,7 +23,7 @@ def checked(tmp_path, text):
 
 
 def test_promtool_accepts_the_local_configuration(tmp_path):
-    assert "SUCCESS" in checked(tmp_path, string.Template(LOCAL.read_text()).substitute(ADDRESSES))
+    assert "SUCCESS" in checked(tmp_path, LOCAL.read_text())
 
 
 def test_promtool_accepts_the_kubernetes_configuration(tmp_path):

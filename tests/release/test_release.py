@@ -185,8 +185,9 @@ def assert_all_say(repository, version):
     assert repository.on_github("log", "-1", "--format=%s", "main") == f"chore(release): {version}"
 
     committed = repository.on_github("show", "--name-only", "--format=", "main").split()
-    assert {"Makefile", "docs/CHANGELOG.md"} <= set(committed)
-    assert all(name in ("Makefile", "docs/CHANGELOG.md") or name.startswith("k8s/") for name in committed)
+    others = {"Makefile", "docs/CHANGELOG.md", "monitoring/compose.yaml"}
+    assert others <= set(committed)
+    assert all(name in others or name.startswith("k8s/") for name in committed)
     assert repository.run("git", "status", "--porcelain") == "", "changed by the release and not committed"
     assert f"VERSION := {version}" in repository.file_on_github("Makefile").splitlines()
 
@@ -196,7 +197,8 @@ def assert_all_say(repository, version):
 
     names = repository.on_github("ls-tree", "--name-only", "main", "k8s/").split()
     manifests = [repository.file_on_github(name) for name in names if name.endswith(".yaml")]
-    tags = set(re.findall(rf"image: {IMAGE}:(\S+)", "\n".join(manifests)))
+    compose = repository.file_on_github("monitoring/compose.yaml")
+    tags = set(re.findall(rf"image: {IMAGE}:(\S+)", "\n".join([*manifests, compose])))
     assert tags == {version}
     applied = [document for text in manifests for document in yaml.safe_load_all(text) if document]
     labels = [document["metadata"].get("labels", {}) for document in applied]
