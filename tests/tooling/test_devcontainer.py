@@ -1,0 +1,42 @@
+"""The dev container: it builds from what is there, and forwards the ports of `make run`."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SETTINGS = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+DOCKERFILE = (ROOT / ".devcontainer" / SETTINGS["build"]["dockerfile"]).read_text().replace("\\\n", " ")
+
+
+def test_the_dev_container_forwards_the_ports_of_make_run():
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(("_PORT", "LISTEN"))}
+    settings = {"PROGRAM": "/bin/true", "RUN_DIR": "/nowhere"}
+    done = subprocess.run([ROOT / "scripts/nginx-conf"], env={**environment, **settings}, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert sorted(SETTINGS["forwardPorts"]) == sorted(map(int, re.findall(r"listen 127\.0\.0\.1:(\d+)", done.stdout)))
+
+
+def test_the_dev_container_is_on_the_base_of_the_image():
+    base = re.search(r"^ARG BASE_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.M)[1]
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M) == [base]
+
+
+def test_the_dev_container_has_the_packages_of_make_run_and_of_an_editor(tmp_path):
+    """scripts/deps names them where it cannot ask dpkg."""
+    for tool in ("dirname", "sed"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    groups = re.search(r"scripts/deps ([a-z ]+)", DOCKERFILE)[1].split()
+    command = ["/bin/sh", ROOT / "scripts/deps", *groups]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert {"gcc", "make", "libfcgi-dev", "libcmocka-dev", "clang-format", "clangd", "gdb"} <= set(done.stderr.split())
+
+
+def test_the_files_that_the_dev_container_copies_are_in_the_context():
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for source in re.findall(r"^COPY (\S+)", DOCKERFILE, re.M):
+        assert (ROOT / source).is_file() and source.split("/")[0] in kept, source
