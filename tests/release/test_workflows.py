@@ -131,10 +131,10 @@ def test_both_architectures_are_built_and_a_fixable_critical_finding_fails():
 
 def test_dependabot_looks_after_actions_npm_and_docker():
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
-    places = {update["package-ecosystem"]: update["directory"] for update in updates}
-    assert places.items() >= {"github-actions": "/", "npm": "/.github/release", "docker": "/"}.items()
+    places = {update["package-ecosystem"]: update.get("directories") or [update["directory"]] for update in updates}
+    assert places.items() >= {"github-actions": ["/"], "npm": ["/.github/release"], "docker": ["/", "/.devcontainer"]}.items()
     assert (ROOT / ".github/release/package-lock.json").exists()
-    assert (ROOT / "Dockerfile").exists()
+    assert (ROOT / "Dockerfile").exists() and (ROOT / ".devcontainer/Dockerfile").exists()
 
 
 def test_the_lock_file_names_no_place_to_download_from():
