@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 /* A write of up to PIPE_BUF (4096) bytes is atomic on a pipe. */
 enum { LINE_SIZE = 4096 };
@@ -110,23 +111,33 @@ put(char *line, size_t *used, const char *text, size_t length)
 			line[*used] = text[i];
 }
 
-/* Append at most `max` bytes of a text as a string of JSON. */
+/*
+ * Append at most `max` bytes of a text as a string of JSON. JSON must be UTF-8,
+ * but a client can have sent any bytes, and a text can be cut: replace those
+ * that are not.
+ */
 static void
 put_string(char *line, size_t *used, const char *text, size_t max)
 {
+	size_t length;
+
 	put(line, used, "\"", 1);
-	for (size_t i = 0; i < max && text[i]; i++) {
+	for (size_t i = 0; i < max && text[i]; i += length) {
 		unsigned char byte = (unsigned char)text[i];
 		char escaped[8];
 
+		length = utf8_measure((const unsigned char *)text + i);
 		if (byte == '"' || byte == '\\')
 			put(line, used, "\\", 1);
-		if (byte < ' ')
+		if (length == 0 || length > max - i) {
+			put(line, used, "?", 1);
+			length = 1;
+		} else if (byte < ' ')
 			put(line, used, escaped,
 			    (size_t)snprintf(
 				escaped, sizeof(escaped), "\\u%04x", byte));
 		else
-			put(line, used, &text[i], 1);
+			put(line, used, &text[i], length);
 	}
 	put(line, used, "\"", 1);
 }
@@ -174,6 +185,15 @@ format_json(char *line, enum log_level level, const char *time,
 	return used;
 }
 
+/* A text can contain a newline, which would begin a line of its own. */
+static void
+replace_control_characters(char *line, size_t length)
+{
+	for (size_t i = 0; i < length && i < LINE_SIZE; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == '\x7f')
+			line[i] = ' ';
+}
+
 static size_t
 format_plain(char *line, enum log_level level, const char *time,
     const char *message, const struct log_field *fields, size_t count)
@@ -195,6 +215,7 @@ format_plain(char *line, enum log_level level, const char *time,
 	if (*request_id && used < LINE_SIZE)
 		used += (size_t)snprintf(line + used, LINE_SIZE - used,
 		    " request_id=%.*s", REQUEST_ID_MAX, request_id);
+	replace_control_characters(line, used);
 	return used;
 }
 

@@ -13,7 +13,7 @@
 #include <json-c/json.h>
 #include <json-c/json_visit.h>
 
-#include "http/utf8.h"
+#include "base/utf8.h"
 
 static bool
 is_json(const char *content_type)

@@ -13,7 +13,7 @@
 #include <json-c/json.h>
 
 #include "base/log.h"
-#include "http/utf8.h"
+#include "base/utf8.h"
 
 /*
  * nginx has its own table for the errors that it answers: map $reason in

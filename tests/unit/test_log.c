@@ -8,6 +8,7 @@
 #include <sys/time.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "log_lines.h"
 
 /* Log into a file from here on. */
@@ -91,6 +92,49 @@ what_would_break_json_is_escaped(void **state)
 	json_object_put(object);
 }
 
+/* One line of JSON, which must be UTF-8 (RFC 8259, section 8.1). */
+static void
+assert_json_in_utf8(const char *line)
+{
+	size_t length;
+
+	assert_one_line(line);
+	for (const char *text = line; *text; text += length) {
+		length = utf8_measure((const unsigned char *)text);
+		assert_int_not_equal(length, 0);
+	}
+	json_object_put(parse(line));
+}
+
+static void
+invalid_utf8_is_replaced_also_where_a_text_was_cut(void **state)
+{
+	static char text[8000];
+	struct json_object *object;
+	const char *line;
+
+	(void)state;
+	for (size_t i = 0; i < 30; i++) {
+		memset(text, 'x', i);
+		for (size_t j = 0; j < 2000; j++)
+			memcpy(text + i + 3 * j, "\342\202\254", 3);
+		capture(LOG_INFO, LOG_JSON);
+		LOG(LOG_INFO, text, LOG_STRING("text", text));
+		assert_json_in_utf8(support_said());
+		capture(LOG_INFO, LOG_JSON);
+		log_text(LOG_INFO, "%s", text);
+		assert_json_in_utf8(support_said());
+	}
+	capture(LOG_INFO, LOG_JSON);
+	LOG(LOG_INFO, "\377\n\303", LOG_STRING("field", "\300\200\303\274"));
+	line = support_said();
+	assert_json_in_utf8(line);
+	object = parse(line);
+	assert_string_equal(field(object, "msg"), "?\n?");
+	assert_string_equal(field(object, "field"), "??\303\274");
+	json_object_put(object);
+}
+
 static void
 a_message_is_made_as_by_printf(void **state)
 {
@@ -171,6 +215,19 @@ the_text_format_is_one_plain_line(void **state)
 	snprintf(wanted, sizeof(wanted),
 	    "Z error [%d] it ended role=worker number=-2\n", getpid());
 	assert_says(line, wanted);
+}
+
+static void
+a_field_cannot_begin_another_line_of_text(void **state)
+{
+	const char *line;
+
+	(void)state;
+	capture(LOG_INFO, LOG_TEXT);
+	LOG(LOG_INFO, "a\nb", LOG_STRING("text", "\r\n2027 error\t\033[2J"));
+	line = support_said();
+	assert_one_line(line);
+	assert_says(line, "a b text=  2027 error  [2J\n");
 }
 
 static void
@@ -264,10 +321,12 @@ main(void)
 	    TEST(a_line_is_a_json_object_with_its_fields),
 	    TEST(the_time_is_utc_in_rfc_3339_with_milliseconds),
 	    TEST(what_would_break_json_is_escaped),
+	    TEST(invalid_utf8_is_replaced_also_where_a_text_was_cut),
 	    TEST(a_message_is_made_as_by_printf),
 	    TEST(a_line_that_is_too_long_is_still_json_and_tells_its_message),
 	    TEST(lines_below_the_level_are_not_written),
 	    TEST(the_text_format_is_one_plain_line),
+	    TEST(a_field_cannot_begin_another_line_of_text),
 	    TEST(a_text_line_that_is_too_long_is_cut),
 	    TEST(a_line_has_the_id_of_the_request_under_way),
 	    TEST(a_handler_may_log_whatever_it_interrupts),
