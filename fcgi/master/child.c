@@ -249,7 +249,7 @@ child_check_deadline(struct child *child, const struct counters *counters,
 		stack_log_ask(child->pid, started);
 	}
 	if (now - began <= limit_ns + GRACE_NS ||
-	    now - child->asked_at <= GRACE_NS / 2)
+	    now - child->asked_at < GRACE_NS)
 		return;
 	child->state = CHILD_KILLED;
 	entry->request_id[sizeof(entry->request_id) - 1] = '\0';
