@@ -48,8 +48,9 @@ static char build_id[2 * BUILD_ID_MAX + 1];
 #endif
 typedef __typeof__(PC((ucontext_t *)0)) stack_register;
 
-/* Of stack_format(), while it reads what may be damaged; else NULL. */
-static _Thread_local sigjmp_buf *escape;
+/* Of stack_format(), while it reads what may be damaged; else NULL. The handler
+ * of a fault reads it, so it is written before the access that may fault. */
+static _Thread_local sigjmp_buf *volatile escape;
 
 /* --- modules -------------------------------------------------------------- */
 

@@ -163,7 +163,7 @@ exemplars_record(const struct exemplars *exemplars, unsigned slot, size_t index,
 		return;
 	cell = find_cell(exemplars, slot, index);
 	last = atomic_load_explicit(&cell->time_ns, memory_order_relaxed);
-	/* Also true after the clock was set back. */
+	/* If the clock was set back, the difference is huge. */
 	if ((uint64_t)(now_ns - last) < (uint64_t)CLOCK_NS_PER_SECOND ||
 	    !parse_id(trace_id, id))
 		return;
