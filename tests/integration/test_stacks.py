@@ -1,6 +1,8 @@
 """A worker that crashes, hangs or is slow says where, in one line of the log."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -111,6 +113,17 @@ def test_lines_that_are_no_stacks_are_passed_over():
     text = '{"time" broken\n{"time":"x","msg":"crashed"}\n{"time":"x","msg":"crashed","frames":7}\nx error [1] crashed\n\udcff\n\n[1]\n'
     run = subprocess.run([SYMBOLIZE, f"--debug={PROGRAM}"], input=text.encode(errors="surrogateescape"), capture_output=True, timeout=60, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
+
+
+def test_frames_that_are_not_of_the_program_are_printed_as_they_are():
+    """Lines of a log can come from anywhere: no frame is an option of addr2line."""
+    frames = ["fcgi-webapp+0xzz", "fcgi-webapp+0x", "fcgi-webapp+0x1+--version", f"fcgi-webapp+0x{'1' * 20}", "libc.so.6+0x8aeec", "0x0"]
+    build_id = re.search(r"Build ID: (\w+)", subprocess.run(["readelf", "-n", PROGRAM], capture_output=True, text=True, check=True).stdout)[1]
+    stack = {"time": "x", "msg": "crashed", "build_id": build_id, "frames": " ".join(frames)}
+    run = symbolize(text=json.dumps(stack))
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [line.split()[1:] for line in run.stdout.strip().splitlines()[1:]] == [[frame] for frame in frames]
+    assert symbolize(text=json.dumps({**stack, "build_id": [1]})).returncode == 1
 
 
 CRASHES = """
