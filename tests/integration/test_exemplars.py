@@ -40,6 +40,11 @@ def exemplars(service, name=DURATION):
     return found
 
 
+def exemplar_of(service, trace_id):
+    """It is recorded just after the response was sent."""
+    return wait_for(lambda: exemplars(service).get(trace_id), what=f"the exemplar {trace_id}")
+
+
 def in_access_log(service, trace_id):
     """The request's line; nginx writes it within a second."""
     return wait_for(lambda: [line for line in service.access_log() if line["request_id"] == trace_id],
@@ -49,7 +54,7 @@ def in_access_log(service, trace_id):
 def test_the_exemplar_of_a_slow_bucket_names_the_request_in_the_access_log(service):
     before = time.time()
     trace_id = service.get("/delay/0.3").headers["X-Request-ID"]
-    labels, exemplar = exemplars(service)[trace_id]
+    labels, exemplar = exemplar_of(service, trace_id)
     assert labels["endpoint"] == "delay" and exemplar.value >= 0.3
     assert before + 0.3 <= float(exemplar.timestamp) <= time.time()
     line = in_access_log(service, trace_id)
@@ -70,7 +75,7 @@ def test_every_exemplar_is_in_its_bucket_and_in_the_access_log(service):
 
 def test_only_openmetrics_has_exemplars(service):
     service.get("/bye")
-    assert "trace_id" in scrape(service)
+    wait_for(lambda: "trace_id" in scrape(service), what="an exemplar")
     assert "trace_id" not in scrape(service, "text/plain;version=0.0.4")
     run = run_program("metrics", "--format", "openmetrics", "--metrics-file", str(service.counters))
     assert run.returncode == 0 and "trace_id" not in run.stdout  # they are in the pool's memory, not in the file
@@ -84,10 +89,11 @@ def test_promtool_accepts_the_text_beside_exemplars(service):
 
 def test_what_nginx_answered_by_itself_has_an_exemplar_too(own_service):
     service = own_service(WORKERS=2, FCGI_WEBAPP_REQUEST_TIMEOUT=1)
-    assert service.request("POST", "/hang").status == 502
-    found = exemplars(service)
-    ((trace_id, value),) = [(trace_id, exemplar.value) for trace_id, (labels, exemplar) in found.items() if labels["endpoint"] == "hang"]
-    assert value >= 1
+    answer = service.request("POST", "/hang")
+    assert answer.status == 502
+    trace_id = answer.headers["X-Request-ID"]
+    labels, exemplar = exemplar_of(service, trace_id)
+    assert labels["endpoint"] == "hang" and exemplar.value >= 1
     line = in_access_log(service, trace_id)
     assert line["method"] == "POST" and line["uri"] == "/hang" and line["status"] == 502
 
