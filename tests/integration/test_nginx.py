@@ -144,6 +144,7 @@ def test_other_names_are_refused_where_names_are_given(own_service):
         answer = service.get("/bye", headers={"Host": host})
         assert answer.status == status, host
     assert answer.headers["Content-Type"] == "application/problem+json" and answer.json["status"] == 421
+    assert answer.headers["X-Request-ID"] == answer.json["request_id"]
     wait_for(lambda: any(line["request_id"] == answer.json["request_id"] for line in service.access_log()), what="its line in the log")
     wait_for(lambda: service.requests().get(("bye", "GET", "421")) == 2)
 
