@@ -105,6 +105,15 @@ stack_log_ask(pid_t child, int64_t request_started)
 
 /* --- installation --------------------------------------------------------- */
 
+static void
+handle(int number, const struct sigaction *action)
+{
+	struct sigaction found;
+
+	if (sigaction(number, NULL, &found) == 0 && found.sa_handler == SIG_DFL)
+		sigaction(number, action, NULL);
+}
+
 void
 stack_log_open(struct scoreboard_entry *entry)
 {
@@ -113,16 +122,13 @@ stack_log_open(struct scoreboard_entry *entry)
 	    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 	struct sigaction question = {.sa_sigaction = on_question,
 	    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-	struct sigaction found;
 
 	own = entry;
 	stack_prepare();
 	stack_use_alternate();
 	sigaddset(&crash.sa_mask, STACK_LOG_SIGNAL);
 	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
-		if (sigaction(crashes[i], NULL, &found) == 0 &&
-		    found.sa_handler == SIG_DFL)
-			sigaction(crashes[i], &crash, NULL);
+		handle(crashes[i], &crash);
 	counters_guard_on_bus_error(log_once);
-	sigaction(STACK_LOG_SIGNAL, &question, NULL);
+	handle(STACK_LOG_SIGNAL, &question);
 }

@@ -87,6 +87,19 @@ die_with_a_handler(void *nothing)
 	return 96;
 }
 
+/* As an application that has a handler of its own. */
+static int
+be_asked_with_a_handler(void *nothing)
+{
+	(void)nothing;
+	stack_log_open(entry);
+	begin_request();
+	signal(STACK_LOG_SIGNAL, exit);
+	stack_log_open(entry);
+	raise(STACK_LOG_SIGNAL);
+	return 96;
+}
+
 /* Ask this process, and wait until it has got the question. */
 static void
 ask(int64_t started)
@@ -246,6 +259,9 @@ a_handler_that_is_there_stays(void **state)
 	(void)state;
 	assert_string_equal(lines_of(die_with_a_handler, NULL, &status), "");
 	assert_int_equal(status, SIGABRT);
+	assert_string_equal(
+	    lines_of(be_asked_with_a_handler, NULL, &status), "");
+	assert_int_equal(status, STACK_LOG_SIGNAL);
 }
 
 static void
