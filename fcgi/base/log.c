@@ -112,9 +112,9 @@ put(char *line, size_t *used, const char *text, size_t length)
 }
 
 /*
- * Append at most `max` bytes of a text as a string of JSON. JSON must be UTF-8,
- * but a client can have sent any bytes, and a text can be cut: replace those
- * that are not.
+ * Append at most `max` bytes of a text as a string of JSON. JSON must be UTF-8
+ * (RFC 8259), but a text can be cut, or quote what a client has sent, so
+ * invalid bytes become '?'.
  */
 static void
 put_string(char *line, size_t *used, const char *text, size_t max)

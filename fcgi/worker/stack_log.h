@@ -30,7 +30,7 @@ void stack_log_ask(pid_t child, int64_t request_started);
 
 /*
  * Log the stack that this signal has interrupted. For handlers of signals that
- * end the process; stack_escape() has to come first.
+ * end the process. The handler of a fault calls stack_escape() first (stack.h).
  */
 void stack_log_crash(int number, siginfo_t *info, void *context);
 

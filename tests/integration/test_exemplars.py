@@ -118,7 +118,7 @@ def test_no_exemplar_is_torn_while_workers_are_killed_under_load(own_service):
         thread.join()
     logged = wait_for(lambda: (lines := {line["request_id"]: line for line in service.access_log()}).keys() >= seen.keys() and lines,
                       what="all of them in the access log")
-    assert seen and all(value <= logged[trace_id]["seconds"] + 0.1 for trace_id, value in seen.items())
+    assert seen and all(value <= logged[trace_id]["seconds"] + 1 for trace_id, value in seen.items())
 
 
 def test_prometheus_stores_the_exemplar_of_a_request_and_finds_it_by_its_trace_id(service, prometheus):
