@@ -8,6 +8,7 @@ what it answered, ends the run with an error, and no figure is printed.
 Writes build/bench/bench.json:
 
     date, revision, machine, settings     when, what, where, how
+    skipped     what took no part, and why
     rows        one a peer and number of connections, medians over the rounds:
                 peer, connections, rps, p50_ms, p99_ms, p999_ms, cpu_us (of all
                 server processes, a request), pss_mib, first_200_ms, failures
@@ -20,7 +21,13 @@ Writes build/bench/bench.json:
                 routes: of, cpu_us, ratio (to the fewest);
                 scrapes: of, workers, served, series, cpu_ms, median_ms
     instrumentation    cost (a fraction of CPU time), quartiles, pairs
+    earlier     of, cpu_us_now, cpu_us_then, ratio: against an earlier revision
     pool_of_four       pss_mib (without nginx), first_200_ms
+    pod         limits: cores by container; rows: peer, connections, nginx (whether
+                it is behind nginx), rps, p50_ms, p99_ms, cpu_us, pss_mib, spread,
+                used: cores by container; ratios: of requests/s by peer
+    costs       one a process kind: peer, part, user_us, kernel_us, and where strace
+                may trace, calls: of the system, a request
     blocking    rows: case, peer, rps, p50_ms, p90_ms, p99_ms; ratios: medians of
                 the rounds' ratios
     metrics     of make bench-metrics: what, figure, unit
@@ -28,6 +35,7 @@ Writes build/bench/bench.json:
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -39,18 +47,28 @@ import sys
 
 import blocking
 import chart
+import costs
 import growth
+import pod
 import report
 from load import turn
-from peers import BUILD, PATH, PEERS, ROOT, Go, UsualPool
+from optional_peers import Axum, AxumBehindNginx, NginxLua, PhpFpm, Revision
+from peers import BUILD, PATH, ROOT, FcgiWebapp, Go, GoBehindNginx, Hypercorn, NginxBare, NginxReturn, UsualPool, Uvicorn
 from processes import SanityError
 
-PARTS = ("peers", "growth", "instrumentation", "pool", "metrics", "blocking")
+PARTS = ("peers", "pod", "revision", "costs", "growth", "instrumentation", "pool", "metrics", "blocking")
+PEERS = (NginxReturn, NginxBare, NginxLua, FcgiWebapp, UsualPool, PhpFpm, Go, GoBehindNginx, Axum, AxumBehindNginx)
+PEERS += (Uvicorn, Hypercorn)
+SKIPPED = []  # what takes no part, and why
 
 
 def read(*command):
-    """The first line that a command prints, on either stream."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PATH": PATH})
+    """The first line that a command prints, on either stream; "" without it."""
+    environment = {**os.environ, "PATH": PATH}
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    except OSError:
+        return ""
     return (done.stdout.splitlines() or [""])[0]
 
 
@@ -65,11 +83,26 @@ def machine():
         "nginx": read("nginx", "-v").rpartition("/")[2],
         "go": " ".join(read("/usr/lib/go/bin/go", "version").split()[2:3]),
         "python": platform.python_version(),
+        "php": " ".join(read(PhpFpm.program() or "php-fpm", "-v").split()[1:2]),
+        "rust": " ".join(read("rustc", "--version").split()[1:2]),
     }
 
 
 def progress(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def skip(what, reason):
+    SKIPPED.append(f"{what}: {reason}")
+    progress(f"skipped: {SKIPPED[-1]}")
+
+
+@functools.cache
+def available(kind):
+    """Whether this kind of peer takes part. Builds it."""
+    if reason := kind.unavailable():
+        skip(kind.name, reason)
+    return not reason
 
 
 def rounds_of(peers, settings):
@@ -95,7 +128,18 @@ def metrics_cost():
     return [{"what": what, "figure": float(figure), "unit": unit} for what, figure, unit in found]
 
 
-def run(settings, peers):
+def measure_growth(few, short, settings):
+    for what, measured in (
+        ("workers", lambda: growth.workers(few, short)),
+        ("connections", lambda: growth.connections(few, short)),
+        ("routes", lambda: growth.routes(settings.pairs // 2)),
+        ("scrapes", lambda: list(growth.scrapes(short))),
+    ):
+        progress(f"growth: {what}")
+        yield what, measured()
+
+
+def run(settings, peers, in_pod):
     result = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "revision": read("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"),
@@ -108,16 +152,18 @@ def run(settings, peers):
     if "peers" in settings.parts:
         runs = list(rounds_of(peers, settings))
         result.update(rows=report.rows(runs), ratios=report.ratios(runs))
+    if "pod" in settings.parts:
+        if reason := pod.unavailable():
+            skip("the limits of the pod", reason)
+        else:
+            result["pod"] = pod.pod(in_pod, settings.rounds, settings.seconds, progress)
+    if "revision" in settings.parts and available(Revision):
+        progress(f"against revision {Revision.revision}")
+        result["earlier"] = growth.revision(settings.rounds)
+    if "costs" in settings.parts:
+        result["costs"] = costs.costs(few, short, progress, skip)
     if "growth" in settings.parts:
-        result["growth"] = {}
-        for what, measured in (
-            ("workers", lambda: growth.workers(few, short)),
-            ("connections", lambda: growth.connections(few, short)),
-            ("routes", lambda: growth.routes(settings.pairs // 2)),
-            ("scrapes", lambda: list(growth.scrapes(short))),
-        ):
-            progress(f"growth: {what}")
-            result["growth"][what] = measured()
+        result["growth"] = dict(measure_growth(few, short, settings))
     if "instrumentation" in settings.parts:
         progress("what counting costs")
         result["instrumentation"] = growth.instrumentation(settings.pairs)
@@ -129,23 +175,33 @@ def run(settings, peers):
         result["metrics"] = metrics_cost()
     if "blocking" in settings.parts:
         result["blocking"] = blocking.blocking(settings.rounds, short, progress)
+    result["skipped"] = SKIPPED
     result["must_show"] = report.must_show(result)
     return result
 
 
-def record(result, text):
-    """Into docs/benchmarks.md, between its two markers, with the chart."""
-    page = ROOT / "docs" / "benchmarks.md"
+def insert(page, marker, text):
+    """Between the two markers of a page in Markdown."""
     edited, count = re.subn(
-        r"(<!-- measured -->\n).*(<!-- /measured -->)",
+        rf"(<!-- {marker} -->\n).*(<!-- /{marker} -->)",
         lambda match: f"{match.group(1)}\n{text}\n{match.group(2)}",
         page.read_text(),
         flags=re.DOTALL,
     )
     if count != 1:
-        raise SystemExit("bench: docs/benchmarks.md has lost its markers")
+        raise SystemExit(f"bench: {page} has lost its markers")
     page.write_text(edited)
-    shutil.copy(BUILD / "bench.svg", ROOT / "docs" / "benchmarks.svg")
+
+
+def record(result, text):
+    """Into docs/benchmarks.md and README.md, each between its two markers, with the
+    charts."""
+    insert(ROOT / "docs" / "benchmarks.md", "measured", text)
+    if result["rows"]:
+        shutil.copy(BUILD / "bench.svg", ROOT / "docs" / "benchmarks.svg")
+    if "pod" in result:
+        insert(ROOT / "README.md", "measured", report.readme(result))
+        shutil.copy(BUILD / "pod.svg", ROOT / "docs" / "benchmarks-pod.svg")
 
 
 def numbers(text):
@@ -171,20 +227,23 @@ def main(argv=None, peers=None):
     settings = arguments(argv)
     (BUILD / "bench.json").unlink(missing_ok=True)
     BUILD.mkdir(parents=True, exist_ok=True)
+    in_pod = peers
     if peers is None:
-        peers = [peer() for peer in PEERS if re.search(settings.peers, peer.name)]
-        if {"peers", "blocking"} & set(settings.parts):
-            UsualPool.build()
-        if "peers" in settings.parts:
-            Go.build()
+        chosen = [kind for kind in PEERS + pod.PEERS if re.search(settings.peers, kind.name)]
+        peers = [kind() for kind in PEERS if "peers" in settings.parts and kind in chosen and available(kind)]
+        in_pod = [kind() for kind in pod.PEERS if "pod" in settings.parts and kind in chosen and available(kind)]
+        if "blocking" in settings.parts:
+            available(UsualPool)
     try:
-        result = run(settings, peers)
+        result = run(settings, peers, in_pod)
     except SanityError as error:
         print(f"bench: stopped, no figure is to be trusted: {error}", file=sys.stderr)
         return 1
     text = report.text(result)
     (BUILD / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (BUILD / "bench.svg").write_text(chart.draw(result["rows"]))
+    if "pod" in result:
+        (BUILD / "pod.svg").write_text(chart.draw(result["pod"]["rows"], chart.POD_PANELS))
     print(text)
     if settings.record:
         record(result, text)

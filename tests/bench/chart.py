@@ -9,6 +9,7 @@ PANELS = (
     ("p99, ms, 256 connections", "p99_ms", 256, "{:.1f}", "less is better"),
     ("Memory (PSS), MiB, 64 connections", "pss_mib", 64, "{:.1f}", "less is better"),
 )
+POD_PANELS = (("Requests a second in the CPU limits of the pod, 64 connections", "rps", 64, "{:,.0f}", "more is better"),)
 WIDTH, LABELS, BAR, GAP, HEAD = 760, 190, 18, 6, 40
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -36,9 +37,9 @@ def panel(rows, title, metric, form, note, top):
         yield f'<text x="{LABELS + length + 6:.1f}" y="{y + 14}">{form.format(row[metric])}</text>'
 
 
-def draw(rows):
+def draw(rows, panels=PANELS):
     lines, top = [], 0
-    for title, metric, connections, form, note in PANELS:
+    for title, metric, connections, form, note in panels:
         shown = [row for row in rows if row["connections"] == connections]
         if shown:
             lines += panel(shown, title, metric, form, note, top)

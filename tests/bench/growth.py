@@ -1,5 +1,6 @@
 """What fcgi-webapp costs as it grows: with workers, connections, routes, with
-how much was served, and with series; and what counting costs at all."""
+how much was served, and with series; what counting costs at all, and whether it
+costs less than an earlier revision."""
 
 import contextlib
 import http.client
@@ -12,6 +13,7 @@ import time
 
 import peers
 from load import begin_wrk, check_answer, start, turn, wrk
+from optional_peers import Revision
 from peers import BUILD, ROOT, FcgiWebapp, Uncounted
 from processes import SanityError, fetch
 
@@ -183,6 +185,13 @@ def instrumentation(pairs):
         "cpu_us_uncounted": statistics.median(cost["without"] for cost in taken),
         "pairs": pairs,
     }
+
+
+def revision(rounds):
+    """Against an earlier revision with its own nginx configuration."""
+    taken = list(side_by_side(lambda: {"now": FcgiWebapp("now"), "then": Revision()}, rounds))
+    found = {f"cpu_us_{label}": statistics.median(cost[label] for cost in taken) for label in ("now", "then")}
+    return {**found, "of": Revision.revision, "ratio": statistics.median(cost["now"] / cost["then"] for cost in taken)}
 
 
 # --- scrapes ----------------------------------------------------------------

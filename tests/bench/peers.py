@@ -37,16 +37,24 @@ class Peer:
     name = ""
     path = "/"
     counts = True
+    behind_nginx = False  # two containers in a pod: nginx and the server
+
+    @classmethod
+    def unavailable(cls):
+        """Build it; why it cannot take part, or None."""
 
     def __init__(self):
         self.directory = BUILD / "run" / re.sub(r"\W+", "-", self.name)
         self.processes = Processes(self.directory / "log")
 
-    def start(self):
+    def set_up(self):
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         self.port, self.private_port, self.inner_port = free_ports(3)
         self.prepare()
+
+    def start(self):
+        self.set_up()
         self.started = time.monotonic()
         self.launch()
 
@@ -85,13 +93,16 @@ class NginxPeer(Peer):
     """A server behind the nginx of fcgi-webapp: its configuration, but for the
     locations that are measured."""
 
+    behind_nginx = True
     location = None  # what these do, instead of passing to the pool
     nginx_workers = "auto"
+    nginx_cgroup = None  # that of the other processes
+    root = ROOT  # of the tree with the configuration
 
     def prepare(self):
         done = subprocess.run(
-            [str(ROOT / "scripts" / "nginx-conf")],
-            cwd=ROOT,
+            [str(self.root / "scripts" / "nginx-conf")],
+            cwd=self.root,
             env={
                 **os.environ,
                 "RUN_DIR": str(self.directory),
@@ -123,9 +134,8 @@ class NginxPeer(Peer):
         return edited
 
     def launch(self):
-        self.processes.start(
-            "chrt", "--batch", "0", "nginx", "-e", "stderr", "-p", self.directory, "-c", self.directory / "nginx.conf", PATH=PATH
-        )
+        command = ["nginx", "-e", "stderr", "-p", self.directory, "-c", self.directory / "nginx.conf"]
+        self.processes.start("chrt", "--batch", "0", *command, cgroup=self.nginx_cgroup, PATH=PATH)
 
     def counted(self):
         """For those that count nothing."""
@@ -188,6 +198,7 @@ class NginxReturn(NginxPeer):
     """The limit: nginx with all that it does for fcgi-webapp, and no pool."""
 
     name = "nginx return 200"
+    behind_nginx = False
     location = "default_type application/json; return 200 '{\"msg\": \"Hello World\"}';"
 
 
@@ -221,20 +232,48 @@ class UsualPool(NginxPeer):
         self.processes.start(BUILD / "usual-pool", self.directory / "app.sock", self.workers)
         super().launch()
 
-    @staticmethod
-    def build():
+    @classmethod
+    def unavailable(cls):
         build(BUILD / "usual-pool", "cc", "-O2", "-o", BUILD / "usual-pool", HERE / "usual-pool.c", "-lfcgi")
 
 
-class Go(Peer):
-    name = "Go net/http"
+class Program(Peer):
+    """An HTTP server that is one program, which is given its address."""
 
     def launch(self):
         self.private_port = self.port
-        self.processes.start(BUILD / "go-peer", f"127.0.0.1:{self.port}")
+        self.processes.start(BUILD / self.program, f"127.0.0.1:{self.port}")
 
-    @staticmethod
-    def build():
+
+class ProgramBehindNginx(NginxPeer):
+    """The same behind the nginx of fcgi-webapp, on kept connections."""
+
+    def prepare(self):
+        self.location = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://program;'
+        super().prepare()
+
+    def configure(self, text):
+        upstream = f"upstream program {{ server 127.0.0.1:{self.inner_port}; keepalive 256; keepalive_requests 1000000; }}\n"
+        return super().configure(text).replace("    upstream kept {", f"    {upstream}    upstream kept {{", 1)
+
+    def launch(self):
+        self.processes.start(BUILD / self.program, f"127.0.0.1:{self.inner_port}")
+        super().launch()
+
+    def counted(self):
+        self.private_port, private_port = self.inner_port, self.private_port
+        try:
+            return Peer.counted(self)
+        finally:
+            self.private_port = private_port
+
+
+class Go(Program):
+    name = "Go net/http"
+    program = "go-peer"
+
+    @classmethod
+    def unavailable(cls):
         """By Debian's Go, of Debian's packages alone."""
         compilers = sorted(glob.glob("/usr/lib/go*/bin/go"))
         if not compilers:
@@ -251,28 +290,9 @@ class Go(Peer):
         )
 
 
-class GoBehindNginx(NginxPeer):
+class GoBehindNginx(ProgramBehindNginx):
     name = "Go behind nginx"
-    counted = Peer.counted
-
-    def prepare(self):
-        self.location = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://go;'
-        super().prepare()
-
-    def configure(self, text):
-        upstream = f"upstream go {{ server 127.0.0.1:{self.inner_port}; keepalive 256; keepalive_requests 1000000; }}\n"
-        return super().configure(text).replace("    upstream kept {", f"    {upstream}    upstream kept {{", 1)
-
-    def launch(self):
-        self.processes.start(BUILD / "go-peer", f"127.0.0.1:{self.inner_port}")
-        super().launch()
-
-    def counted(self):
-        self.private_port, private_port = self.inner_port, self.private_port
-        try:
-            return Peer.counted(self)
-        finally:
-            self.private_port = private_port
+    program, unavailable = Go.program, Go.unavailable
 
 
 class FastAPI(Peer):
@@ -307,6 +327,3 @@ class Hypercorn(FastAPI):
         # Its own loop waits 40 ms for each answer on a kept connection: Nagle.
         options = ["--workers", os.cpu_count(), "--worker-class", "uvloop"]
         return ["-m", "hypercorn", *options, "--bind", f"127.0.0.1:{self.port}", "fastapi_app:app"]
-
-
-PEERS = [NginxReturn, NginxBare, FcgiWebapp, UsualPool, Go, GoBehindNginx, Uvicorn, Hypercorn]

@@ -78,13 +78,23 @@ def parents():
 
 
 class Processes:
-    """Some commands that run side by side, and what they forked."""
+    """Some commands that run side by side, and what they forked. A command runs in
+    its cgroup (tests/cgroups.py), in that of all others, or in none."""
 
     def __init__(self, log):
         self.log = log
         self.roots = []
+        self.cgroup = None
 
-    def start(self, *command, **environment):
+    def start(self, *command, cgroup=None, **environment):
+        cgroup = cgroup or self.cgroup
+
+        def before_exec():
+            # Whatever becomes of this program, nothing is left behind.
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+            if cgroup:
+                cgroup.enter()
+
         with open(self.log, "ab") as log:
             self.roots.append(
                 subprocess.Popen(
@@ -93,8 +103,7 @@ class Processes:
                     stdout=log,
                     stderr=log,
                     env={**os.environ, **environment},
-                    # Whatever becomes of this program, nothing is left behind.
-                    preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+                    preexec_fn=before_exec,
                 )
             )
         return self.roots[-1]

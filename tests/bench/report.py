@@ -19,6 +19,9 @@ RATIOS = (
     ("p99_vs_go_behind_nginx", "p99_ms", 256, "Go behind nginx", "most", 1),
 )
 OURS = "fcgi-webapp"
+CPU_VS_REVISION = 0.92
+# In the limits of the pod: against whom, and how many times its requests/s.
+POD_RPS = (("Go behind nginx", 3), ("Go net/http", 1))
 
 
 def rows(runs):
@@ -74,6 +77,10 @@ def must_show(result):
     if "scrapes" in growth:
         fresh, served = growth["scrapes"][:2]
         claims.append(("CPU of a scrape after load against before", served["cpu_ms"] / fresh["cpu_ms"], "most", 1.1))
+    if "earlier" in result:
+        claims.append((f"cpu vs revision {result['earlier']['of']}, 64 connections", result["earlier"]["ratio"], "most", CPU_VS_REVISION))
+    in_pod = result.get("pod", {}).get("ratios", {})
+    claims += [(f"in the limits of the pod: rps vs {other}", in_pod.get(other), "least", times) for other, times in POD_RPS]
     claims += [(claim, figure, *blocking.wanted(claim)) for claim, figure in result.get("blocking", {}).get("ratios", {}).items()]
     return [
         {"what": what, "figure": figure, bound: limit, "met": figure <= limit if bound == "most" else figure >= limit}
@@ -139,6 +146,59 @@ def scrapes_table(lines):
     )
 
 
+def cores(limits, behind_nginx):
+    """The limits of a peer in the pod."""
+    app, nginx = limits["app"], limits["nginx"]
+    return f"{app:g} + {nginx:g} nginx" if behind_nginx else f"{app + nginx:g}"
+
+
+def pod_table(result):
+    return table(
+        ["in the limits of the pod", "cores", "requests/s", "", "CPU µs/request", "p50 ms", "p99 ms", "used: app", "used: nginx"],
+        [
+            [row["peer"], cores(result["limits"], row["nginx"]), f"{row['rps']:,.0f}", spread(row, "rps"), f"{row['cpu_us']:.1f}"]
+            + [f"{row[metric]:.2f}" for metric in ("p50_ms", "p99_ms")]
+            + [f"{row['used'][name]:.2f}" if name in row["used"] else "" for name in ("app", "nginx")]
+            for row in result["rows"]
+        ],
+    )
+
+
+def costs_table(lines):
+    return table(
+        ["peer", "processes", "user µs/request", "kernel µs/request", "system calls/request"],
+        [
+            [line["peer"], line["part"], f"{line['user_us']:.2f}", f"{line['kernel_us']:.2f}"]
+            + [f"{sum(line['calls'].values()):.2f}" if "calls" in line else ""]
+            for line in lines
+        ],
+    )
+
+
+def calls_list(lines):
+    """Each system call with how often a request makes it."""
+    texts = (
+        f"- {line['peer']}, {line['part']}: " + ", ".join(f"{name} {count:.2f}" for name, count in line["calls"].items())
+        for line in lines
+        if "calls" in line
+    )
+    return "\n".join(texts) + "\n"
+
+
+def readme(result):
+    """What README.md says: the chart, and the table behind it."""
+    limits, rows = result["pod"]["limits"], result["pod"]["rows"]
+    head = ["peer", "cores", "requests/s", "p99 ms"]
+    return "\n".join(
+        [
+            "![Requests per second in the CPU limits of the pod](docs/benchmarks-pod.svg)\n",
+            f"Each peer answers and counts `GET /` in the CPU limits of the pod: {limits['app']:g} cores for the application and "
+            f"{limits['nginx']:g} for nginx,\nor both together without nginx ({result['machine']['cpu']}, {result['date']}).\n",
+            table(head, [[r["peer"], cores(limits, r["nginx"]), f"{r['rps']:,.0f}", f"{r['p99_ms']:.1f}"] for r in rows]),
+        ]
+    )
+
+
 def blocking_table(lines):
     return table(
         ["handlers that block", "peer", "requests/s", "p50 ms", "p90 ms", "p99 ms"],
@@ -165,13 +225,20 @@ def text(result):
     machine = result["machine"]
     parts = [
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}, Linux {machine['kernel']}, "
-        f"nginx {machine['nginx']}, {machine['go']}, Python {machine['python']}; revision {result['revision']}, "
+        f"nginx {machine['nginx']}, {machine['go']}, Python {machine['python']}"
+        + "".join(f", {title} {machine[name]}" for title, name in (("PHP", "php"), ("Rust", "rust")) if machine.get(name))
+        + f"; revision {result['revision']}, "
         f"{result['date']}; {result['settings']['rounds']} rounds of {result['settings']['seconds']} s, medians.\n"
     ]
+    parts += [f"Skipped: {reason}.\n" for reason in result.get("skipped", [])]
     if result["rows"]:
         parts.append(peers_table(result))
     if result["must_show"]:
         parts.append(must_show_table(result["must_show"]))
+    if "pod" in result:
+        parts.append(pod_table(result["pod"]))
+    if "costs" in result:
+        parts += [costs_table(result["costs"]), calls_list(result["costs"])]
     growth = result.get("growth", {})
     parts += [growth_table(growth[what], what) for what in ("workers", "connections") if what in growth]
     if "routes" in growth:
@@ -184,6 +251,12 @@ def text(result):
             f"Counting: {100 * cost['cost']:.1f} % of CPU time a request (quartiles "
             f"{100 * cost['quartiles'][0]:.1f} and {100 * cost['quartiles'][1]:.1f} % of {cost['pairs']} pairs; "
             f"{cost['cpu_us_counted']:.2f} µs with it, {cost['cpu_us_uncounted']:.2f} µs without).\n"
+        )
+    if "earlier" in result:
+        then = result["earlier"]
+        parts.append(
+            f"Revision {then['of']}: {then['cpu_us_then']:.2f} µs of CPU time a request, this one {then['cpu_us_now']:.2f} µs, "
+            f"ratio {then['ratio']:.3f}.\n"
         )
     if "blocking" in result:
         parts.append(blocking_table(result["blocking"]["rows"]))

@@ -3,6 +3,9 @@ not do what its figures would be taken for."""
 
 import json
 import pathlib
+import re
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -11,7 +14,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import bench  # noqa: E402
+import costs  # noqa: E402
+import optional_peers  # noqa: E402
 import peers  # noqa: E402
+import pod  # noqa: E402
 import processes  # noqa: E402
 
 
@@ -96,3 +102,134 @@ def test_cpu_time_is_of_all_threads_and_children(tmp_path):
         burners.start(sys.executable, "-c", burn)
         assert processes.wait_for(lambda: burners.cpu_seconds() > 0.4, 30, "two processes' CPU time")
         assert len(burners.pids()) == 2
+
+
+# --- optional peers ---------------------------------------------------------
+
+
+def measured(peer, *options):
+    return bench.main(["--seconds=1", "--rounds=1", "--connections=8", "--parts", "peers", *options], [peer])
+
+
+@pytest.mark.parametrize("kind", [optional_peers.NginxLua, optional_peers.PhpFpm])
+def test_a_peer_of_debian_packages_answers_and_counts(kind, build_directory):
+    if reason := kind.unavailable():
+        pytest.skip(reason)
+    assert measured(kind()) == 0
+
+
+@pytest.mark.parametrize("kind", [optional_peers.Axum, optional_peers.AxumBehindNginx])
+def test_axum_answers_and_counts_if_a_benchmark_has_built_it(kind, build_directory):
+    built = peers.ROOT / "build" / "bench" / kind.program
+    if not built.exists():
+        pytest.skip(f"{built} is not built: run make bench")
+    shutil.copy(built, build_directory)
+    assert measured(kind()) == 0
+
+
+def test_nginx_with_lua_that_counts_nothing_stops_the_run(capfd):
+    if reason := optional_peers.NginxLua.unavailable():
+        pytest.skip(reason)
+
+    class Uncounted(optional_peers.NginxLua):
+        location = (
+            "content_by_lua_block {{ ngx.header.content_type = 'application/json'; ngx.header.content_length = 22; "
+            "ngx.print('{{\"msg\": \"Hello World\"}}') }}"
+        )
+
+    assert measured(Uncounted()) == 1
+    assert "counted 0 of" in capfd.readouterr().err
+
+
+def test_a_lua_module_that_nginx_does_not_take_is_a_reason_to_skip(tmp_path, monkeypatch):
+    module = tmp_path / "ndk_http_module.so"
+    module.write_text("built for another nginx")
+    monkeypatch.setattr(optional_peers.NginxLua, "modules", staticmethod(lambda: [str(module)]))
+    assert "nginx does not take it" in optional_peers.NginxLua.unavailable()
+
+
+def test_a_revision_that_this_clone_lacks_is_skipped_with_a_reason(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(peers, "ROOT", tmp_path)
+    assert optional_peers.Revision.unavailable() == f"revision {optional_peers.Revision.revision} is not in this clone"
+
+
+def test_axum_without_cargo_is_skipped_with_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert optional_peers.Axum.unavailable() == "cargo is not installed"
+
+
+# --- the limits of the pod --------------------------------------------------
+
+
+def in_pod(peer):
+    if reason := pod.unavailable():
+        pytest.skip(reason)
+    return bench.main(["--seconds=1", "--rounds=1", "--parts", "pod"], [peer])
+
+
+def test_the_limits_are_those_of_the_manifest():
+    manifest = (peers.ROOT / "k8s" / "10-fcgi-webapp.yaml").read_text()
+    cores = [int(limit) / 1000 for limit in re.findall(r"limits:\n +cpu: (\d+)m", manifest)]
+    limits = pod.limits()
+    assert [limits["app"]["cpu"], limits["nginx"]["cpu"]] == pytest.approx(cores[:2])
+
+
+@pytest.mark.parametrize(("text", "value"), [("200m", 0.2), ("2", 2), ("1.5", 1.5), ("96Mi", 96 * 2**20), ("1Gi", 2**30)])
+def test_a_quantity_of_kubernetes_is_read(text, value):
+    assert pod.quantity(text) == pytest.approx(value)
+
+
+def test_a_peer_in_the_limits_of_the_pod_is_measured_and_drawn(build_directory):
+    assert in_pod(Faulty("none")) == 0
+    result = json.loads((build_directory / "bench.json").read_text())["pod"]
+    (row,) = result["rows"]
+    assert row["rps"] > 0 and 0 < row["used"]["app"] < 1
+    assert ">a peer: none<" in (build_directory / "pod.svg").read_text()
+
+
+def test_a_peer_outside_of_the_limits_of_the_pod_stops_the_run(capfd):
+    class Outside(Faulty):
+        def launch(self):
+            self.processes.cgroup = None
+            super().launch()
+
+    assert in_pod(Outside("none")) == 1
+    assert "run outside of the limits" in capfd.readouterr().err
+
+
+def test_a_peer_that_uses_more_than_its_limits_stops_the_run(capfd, monkeypatch):
+    class Unlimited(pod.Cgroup):
+        def __init__(self, cpu=None, memory=None):
+            super().__init__(None, memory)
+
+        def __enter__(self):
+            super().__enter__()
+            self.cpu = 0.01  # what it is held against
+            return self
+
+    monkeypatch.setattr(pod, "Cgroup", Unlimited)
+    assert in_pod(Faulty("none")) == 1
+    assert "cores, and has 0.01" in capfd.readouterr().err
+
+
+# --- the record and the table of costs --------------------------------------
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+def test_a_record_finds_its_place_on_each_page(page, tmp_path):
+    copy = tmp_path / "page.md"
+    copy.write_text((peers.ROOT / page).read_text())
+    for text in ("RECORD ONE", "RECORD TWO"):
+        bench.insert(copy, "measured", text)
+    assert "RECORD TWO" in copy.read_text() and "RECORD ONE" not in copy.read_text()
+
+
+def test_system_calls_are_read_from_what_strace_prints(tmp_path):
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    text = "import os\nfor _ in range(7): os.getppid()\ntry: os.rmdir('/nowhere')\nexcept OSError: pass"
+    subprocess.run(["strace", "-f", "-c", "-o", tmp_path / "calls", sys.executable, "-c", text], check=True)
+    calls = costs.calls_of((tmp_path / "calls").read_text())
+    assert (calls["getppid"], calls["rmdir"]) == (7, 1)
+    assert "total" not in calls
