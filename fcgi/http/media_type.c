@@ -1,15 +1,35 @@
 #include "http/media_type.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/*
- * The quality of one media range, of `length` bytes; 0 where its version
- * parameter is not the wanted one.
+enum {
+	PARAMETERS_MAX =
+	    sizeof(((struct media_type *)0)->parameters) / sizeof(const char *)
+};
+
+/* Whether a parameter of a range has another value than the type's own. */
+static bool
+contradicts(const char *parameter, const struct media_type *type)
+{
+	for (size_t i = 0; i < PARAMETERS_MAX && type->parameters[i]; i++) {
+		const char *own = type->parameters[i];
+		size_t name_length = strcspn(own, "=") + 1;
+
+		if (strncasecmp(parameter, own, name_length) == 0)
+			return strncmp(parameter + name_length,
+				   own + name_length,
+				   strlen(own) - name_length) != 0;
+	}
+	return false;
+}
+
+/* The quality of one media range, of `length` bytes; 0: it is of another type.
  */
 static double
-read_range(const char *range, size_t length, const char *version)
+read_range(const char *range, size_t length, const struct media_type *type)
 {
 	const char *end = range + length;
 	double quality = 1;
@@ -21,8 +41,7 @@ read_range(const char *range, size_t length, const char *version)
 			p++;
 		if (strncasecmp(p, "q=", 2) == 0)
 			quality = strtod(p + 2, NULL);
-		else if (version && strncasecmp(p, "version=", 8) == 0 &&
-			 strncmp(p + 8, version, strlen(version)) != 0)
+		else if (contradicts(p, type))
 			return 0;
 	}
 	if (!(quality > 0)) /* NaN, too */
@@ -41,8 +60,7 @@ media_type_quality(const char *accept, const struct media_type *type)
 
 		if (strcspn(range, ",; ") == name_length &&
 		    strncasecmp(range, type->name, name_length) == 0) {
-			double quality =
-			    read_range(range, length, type->version);
+			double quality = read_range(range, length, type);
 
 			if (quality > best)
 				best = quality;

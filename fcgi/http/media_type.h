@@ -11,15 +11,15 @@
 
 /* A media type that a response could have. */
 struct media_type {
-	const char *name;    /* such as "text/plain" */
-	const char *version; /* its version parameter; NULL: it has none */
+	const char *name;          /* such as "text/plain" */
+	const char *parameters[2]; /* such as "version=0.0.4"; NULL: none */
 };
 
 /*
  * The quality that an Accept header gives a media type, from 0 to 1: the
- * highest of all ranges that name it. A range with another version does not
- * count; parameters other than version and q are ignored. 0 means that the
- * client does not name the type, or refuses it.
+ * highest of all ranges that name it. A range that gives another value to one
+ * of the type's parameters does not count; other parameters but q are ignored.
+ * 0 means that the client does not name the type, or refuses it.
  */
 double media_type_quality(const char *accept, const struct media_type *type);
 

@@ -19,11 +19,14 @@ metrics_process_negotiate(const char *accept)
 {
 	/* In the order of preference. */
 	static const struct media_type types[] = {
-	    {"application/openmetrics-text", "1.0.0"},
-	    {"text/plain", "0.0.4"},
+	    {"application/vnd.google.protobuf",
+		{"proto=io.prometheus.client.MetricFamily",
+		    "encoding=delimited"}},
+	    {"application/openmetrics-text", {"version=1.0.0"}},
+	    {"text/plain", {"version=0.0.4"}},
 	};
 	static const enum exposition_format formats[] = {
-	    EXPOSITION_OPENMETRICS, EXPOSITION_TEXT};
+	    EXPOSITION_PROTOBUF, EXPOSITION_OPENMETRICS, EXPOSITION_TEXT};
 	int choice =
 	    media_type_choose(accept, types, sizeof(types) / sizeof(types[0]));
 

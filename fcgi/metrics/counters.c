@@ -93,6 +93,12 @@ counters_sum_requests(const struct counters *counters)
 	return sum;
 }
 
+int64_t
+counters_created(const struct counters *counters)
+{
+	return ((const struct counters_header *)counters->map)->created;
+}
+
 void
 counters_close(struct counters *counters)
 {

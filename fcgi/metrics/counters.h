@@ -133,6 +133,9 @@ size_t counters_list_label_sets(
 /* The value's sum over all slots; index is its place in a slot. */
 uint64_t counters_sum(const struct counters *counters, size_t index);
 
+/* When the file began to count, in nanoseconds of CLOCK_REALTIME. */
+int64_t counters_created(const struct counters *counters);
+
 /* All requests that were counted: the sum over all label sets. */
 uint64_t counters_sum_requests(const struct counters *counters);
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "metrics/counters_format.h"
 #include "metrics/counters_lock.h"
@@ -73,7 +74,7 @@ counters_file_validate(int fd)
  */
 static int
 create(struct counters *counters, const char *path, unsigned slot_count,
-    char *new_path, size_t new_path_size)
+    int64_t created, char *new_path, size_t new_path_size)
 {
 	int fd;
 	int error;
@@ -86,7 +87,8 @@ create(struct counters *counters, const char *path, unsigned slot_count,
 	fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return -errno;
-	error = counters_format_write(fd, counters->registry, slot_count);
+	error =
+	    counters_format_write(fd, counters->registry, slot_count, created);
 	if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
 		error = -errno;
 	if (!error)
@@ -149,8 +151,9 @@ counters_file_replace(struct counters *counters, const char *path, int fd,
 	long dropped;
 
 	if (!error)
-		error = create(
-		    counters, path, slot_count, new_path, sizeof(new_path));
+		error = create(counters, path, slot_count,
+		    old ? counters_created(old) : clock_wall(), new_path,
+		    sizeof(new_path));
 	if (error)
 		return error;
 	if (old) {

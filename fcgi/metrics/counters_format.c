@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/hash.h"
 
 #define MAGIC "FCGIWAPP"
@@ -130,14 +129,14 @@ counters_format_label_set_is_sound(
 }
 
 int
-counters_format_write(
-    int fd, const struct registry *registry, unsigned slot_count)
+counters_format_write(int fd, const struct registry *registry,
+    unsigned slot_count, int64_t created)
 {
 	struct counters_header header = {
 	    .magic = MAGIC,
 	    .version = VERSION,
 	    .byte_order = BYTE_ORDER_MARK,
-	    .created = clock_wall(),
+	    .created = created,
 	    .fixed_count = (uint32_t)registry->fixed_count,
 	    .label_set_capacity = (uint32_t)registry->label_set_capacity,
 	    .slot_count = slot_count,

@@ -46,10 +46,11 @@ uint64_t counters_format_checksum(
 
 /*
  * Write the header and registry of a new file, and reserve its whole size on
- * disk. Returns 0 or a negative errno (-ENOSPC).
+ * disk. created is when its counts were 0, in nanoseconds of CLOCK_REALTIME.
+ * Returns 0 or a negative errno (-ENOSPC).
  */
-int counters_format_write(
-    int fd, const struct registry *registry, unsigned slot_count);
+int counters_format_write(int fd, const struct registry *registry,
+    unsigned slot_count, int64_t created);
 
 /*
  * Validate the bytes of a whole file. Returns what is wrong, as half a sentence

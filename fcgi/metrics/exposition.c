@@ -12,12 +12,14 @@
 #include "metrics/app_exposition.h"
 #include "metrics/busy_time.h"
 #include "metrics/collectors.h"
+#include "metrics/protobuf_format.h"
 #include "metrics/registry.h"
 #include "metrics/text_format.h"
 
 static const struct writer_format *const formats[] = {
     [EXPOSITION_TEXT] = &text_format_prometheus,
     [EXPOSITION_OPENMETRICS] = &text_format_openmetrics,
+    [EXPOSITION_PROTOBUF] = &protobuf_format,
 };
 
 /* One scrape. */
@@ -283,6 +285,8 @@ write_scrape(struct scrape *scrape)
 			write_family(scrape, family);
 	app_exposition_write(
 	    scrape->source->counters, scrape->source->alive, &scrape->writer);
+	/* What the kernel counts did not begin with the counter file. */
+	scrape->writer.created_ns = 0;
 	collectors_write(&scrape->collection, &scrape->writer);
 }
 
@@ -297,7 +301,8 @@ exposition_render(const struct exposition_source *source,
 	};
 	struct scrape scrape = {
 	    .source = source,
-	    .writer.format = formats[format],
+	    .writer = {.format = formats[format],
+		.created_ns = counters_created(source->counters)},
 	};
 
 	/* All of them first, so that the numbers of one scrape agree. */

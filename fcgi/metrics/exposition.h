@@ -6,8 +6,12 @@
 
 #include "metrics/counters.h"
 
-/* What Prometheus reads, in one of its formats (text_format.h). */
-enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS };
+/* What Prometheus reads, in one of its formats (*_format.h). */
+enum exposition_format {
+	EXPOSITION_TEXT,
+	EXPOSITION_OPENMETRICS,
+	EXPOSITION_PROTOBUF
+};
 
 /* What to show, and where the collectors read. */
 struct exposition_source {
@@ -22,7 +26,7 @@ struct exposition_source {
 const char *exposition_content_type(enum exposition_format format);
 
 /*
- * Render every family. Returns the text, which the caller frees, and its size;
+ * Render every family. Returns the bytes, which the caller frees, and its size;
  * NULL where memory is short.
  */
 char *exposition_render(const struct exposition_source *source,

@@ -14,6 +14,13 @@ struct metric_family {
 	const char *help; /* one line, without quotes and backslashes */
 };
 
+/* What completes the name of a counter in formats that name it in full. */
+static inline const char *
+metric_family_suffix(const struct metric_family *family)
+{
+	return family->type == METRIC_COUNTER ? "_total" : "";
+}
+
 /*
  * A label. The value needs no escaping: it has no quotes, backslashes and line
  * ends. A list of labels ends with a name of NULL.

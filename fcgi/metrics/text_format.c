@@ -91,17 +91,11 @@ put_series(struct writer *writer, const char *suffix,
 	put(writer, *separator == ',' ? "} " : " ");
 }
 
-static const char *
-total(const struct metric_family *family)
-{
-	return family->type == METRIC_COUNTER ? "_total" : "";
-}
-
 static void
 write_sample(struct writer *writer, const struct metric_label *labels,
     struct writer_number number)
 {
-	put_series(writer, total(writer->family), labels, NULL);
+	put_series(writer, metric_family_suffix(writer->family), labels, NULL);
 	put_number(writer, number);
 	put(writer, "\n");
 }
@@ -186,7 +180,7 @@ write_comments(struct writer *writer, const char *suffix)
 static void
 begin_prometheus(struct writer *writer)
 {
-	write_comments(writer, total(writer->family));
+	write_comments(writer, metric_family_suffix(writer->family));
 }
 
 static void

@@ -34,6 +34,26 @@ struct writer_exemplar {
 	int64_t time_ns; /* CLOCK_REALTIME */
 };
 
+/*
+ * The native buckets of a histogram, of schema 3: eight for each power of two.
+ * Bucket i has the observations above 2^((i-1)/8), up to and with 2^(i/8). The
+ * zero bucket has those up to WRITER_NATIVE_ZERO.
+ * https://prometheus.io/docs/specs/native_histograms/
+ */
+enum { WRITER_NATIVE_SCHEMA = 3 };
+#define WRITER_NATIVE_ZERO 0x1p-20
+
+struct writer_native_bucket {
+	int index;
+	uint64_t count;
+};
+
+struct writer_native {
+	const struct writer_native_bucket *buckets; /* by ascending index */
+	size_t bucket_count;
+	uint64_t zero_count;
+};
+
 /* One series of a histogram. */
 struct writer_histogram {
 	const struct metric_bound *bounds;
@@ -42,6 +62,7 @@ struct writer_histogram {
 	struct writer_number sum;
 	/* bound_count + 1; NULL: none */
 	const struct writer_exemplar *exemplars;
+	const struct writer_native *native; /* NULL: none */
 };
 
 struct writer {
@@ -50,7 +71,9 @@ struct writer {
 	char *bytes;                        /* what has been written */
 	size_t size;
 	size_t capacity;
-	bool has_failed; /* memory was short: the bytes are not complete */
+	size_t family_at;   /* for formats: where this family began */
+	int64_t created_ns; /* CLOCK_REALTIME of count 0; 0: not known */
+	bool has_failed;    /* memory was short: the bytes are not complete */
 };
 
 /* A format: what to do at each step. NULL means that there is nothing to do. */

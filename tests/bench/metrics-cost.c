@@ -188,6 +188,12 @@ measure_openmetrics(struct counters *counters)
 	return measure_rendering(counters, EXPOSITION_OPENMETRICS);
 }
 
+static double
+measure_protobuf(struct counters *counters)
+{
+	return measure_rendering(counters, EXPOSITION_PROTOBUF);
+}
+
 static const char TRACE_ID[] = "4bf92f3577b34da6a3ce929d0e0e4736";
 static const int64_t NOW = INT64_C(1700000000000000000);
 
@@ -262,6 +268,7 @@ main(void)
 	print("text 0.0.4 of those", best(measure_text, &counters), "ms");
 	print(
 	    "OpenMetrics of those", best(measure_openmetrics, &counters), "ms");
+	print("protobuf of those", best(measure_protobuf, &counters), "ms");
 	counters_close(&counters);
 	registry_free(registry);
 	return 0;

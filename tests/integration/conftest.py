@@ -324,7 +324,7 @@ def prometheus(service, tmp_path):
 
 def run_program(*arguments, environment=None, **options):
     return subprocess.run([PROGRAM, *arguments], env={"PATH": os.environ["PATH"], **(environment or {})},
-                          capture_output=True, text=True, timeout=60, **options)
+                          capture_output=True, timeout=60, **{"text": True, **options})
 
 
 def strip_ansi(text):

@@ -48,7 +48,7 @@ def refused(*arguments, **options):
     (["serve", "--log-level", "loud"], "--log-level takes debug, info, warning or error, not 'loud'"),
     (["serve", "--socket", ""], "--socket takes a value that is not empty"),
     (["serve", "extra"], "'extra' is not an option"),
-    (["metrics", "--format", "xml"], "--format takes text (0.0.4) or openmetrics (1.0), not 'xml'"),
+    (["metrics", "--format", "xml"], "--format takes text (0.0.4), openmetrics (1.0) or protobuf, not 'xml'"),
     (["dance"], "'dance' is not a command; it takes serve, metrics, load, "),
 ])
 def test_a_bad_option_is_one_line_and_exit_2(arguments, says):

@@ -272,6 +272,9 @@ each_format_has_its_content_type(void **state)
 	    "text/plain; version=0.0.4; charset=utf-8");
 	assert_string_equal(exposition_content_type(EXPOSITION_OPENMETRICS),
 	    "application/openmetrics-text; version=1.0.0; charset=utf-8");
+	assert_string_equal(exposition_content_type(EXPOSITION_PROTOBUF),
+	    "application/vnd.google.protobuf; "
+	    "proto=io.prometheus.client.MetricFamily; encoding=delimited");
 }
 
 int

@@ -8,9 +8,9 @@
 #include "http/media_type.h"
 
 static void
-assert_quality(const char *accept, const char *version, double expected)
+assert_quality(const char *accept, const char *parameter, double expected)
 {
-	const struct media_type type = {"text/plain", version};
+	const struct media_type type = {"text/plain", {parameter}};
 
 	if (fabs(media_type_quality(accept, &type) - expected) > 1e-9)
 		fail_msg("%s: %g", accept, media_type_quality(accept, &type));
@@ -53,19 +53,39 @@ static void
 a_range_of_another_version_does_not_count(void **state)
 {
 	(void)state;
-	assert_quality("text/plain;version=1.0.0", "0.0.4", 0);
+	assert_quality("text/plain;version=1.0.0", "version=0.0.4", 0);
 	assert_quality("text/plain;version=1.0.0;q=0.9,"
 		       "text/plain;version=0.0.4;q=0.2",
-	    "0.0.4", 0.2);
-	assert_quality("text/plain;q=0.3", "0.0.4", 0.3);
+	    "version=0.0.4", 0.2);
+	assert_quality("text/plain;q=0.3", "version=0.0.4", 0.3);
 	assert_quality("text/plain;version=1.0.0", NULL, 1);
+}
+
+static void
+a_range_that_contradicts_any_parameter_does_not_count(void **state)
+{
+	static const struct media_type type = {
+	    "application/x", {"proto=a.B", "encoding=delimited"}};
+
+	(void)state;
+	assert_true(media_type_quality("application/x;q=0.5", &type) > 0);
+	assert_true(
+	    media_type_quality(
+		"application/x;proto=a.B;encoding=delimited", &type) > 0);
+	assert_true(media_type_quality(
+			"application/x; Encoding=delimited;else=1", &type) > 0);
+	assert_true(media_type_quality("application/x;proto=a.C;encoding="
+				       "delimited",
+			&type) <= 0);
+	assert_true(media_type_quality(
+			"application/x;proto=a.B;encoding=text", &type) <= 0);
 }
 
 static void
 the_best_type_is_chosen_and_the_first_of_equals(void **state)
 {
 	static const struct media_type types[] = {
-	    {"text/html", NULL}, {"application/json", NULL}};
+	    {"text/html", {NULL}}, {"application/json", {NULL}}};
 
 	(void)state;
 	assert_int_equal(
@@ -87,6 +107,8 @@ main(void)
 	    cmocka_unit_test(
 		the_highest_of_several_ranges_counts_and_none_is_above_one),
 	    cmocka_unit_test(a_range_of_another_version_does_not_count),
+	    cmocka_unit_test(
+		a_range_that_contradicts_any_parameter_does_not_count),
 	    cmocka_unit_test(the_best_type_is_chosen_and_the_first_of_equals),
 	};
 

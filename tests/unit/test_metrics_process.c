@@ -29,12 +29,6 @@ every_prometheus_gets_openmetrics(void **state)
 	    "application/openmetrics-text;version=1.0.0;q=0.5,application/"
 	    "openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;"
 	    "q=0.3,*/*;q=0.2",
-	    /* 2.53 with native histograms: protobuf first */
-	    "application/vnd.google.protobuf;proto=io.prometheus.client."
-	    "MetricFamily;encoding=delimited;q=0.5,application/"
-	    "openmetrics-text;version=1.0.0;q=0.4,application/"
-	    "openmetrics-text;version=0.0.1;q=0.3,text/plain;version=0.0.4;"
-	    "q=0.2,*/*;q=0.1",
 	    /* 3.0: the escaping on all of them */
 	    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;"
 	    "q=0.6,application/openmetrics-text;version=0.0.1;escaping=allow-"
@@ -45,17 +39,56 @@ every_prometheus_gets_openmetrics(void **state)
 	    "q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/"
 	    "plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;"
 	    "version=0.0.4;q=0.3,*/*;q=0.2",
-	    /* 3.4, protobuf first */
-	    "application/vnd.google.protobuf;proto=io.prometheus.client."
-	    "MetricFamily;encoding=delimited;q=0.6,application/"
-	    "openmetrics-text;version=1.0.0;escaping=dots;q=0.5,application/"
-	    "openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;"
-	    "escaping=dots;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(accepts); i++)
 		assert_format(accepts[i], EXPOSITION_OPENMETRICS);
+}
+
+#define PROTOBUF                                                               \
+	"application/vnd.google.protobuf;"                                     \
+	"proto=io.prometheus.client.MetricFamily;encoding="
+
+/* scrape_native_histograms, or the feature flag of older versions. */
+static void
+every_prometheus_that_takes_native_histograms_gets_protobuf(void **state)
+{
+	static const char *const accepts[] = {
+	    /* 2.42 */
+	    PROTOBUF "delimited,application/openmetrics-text;version=1.0.0;"
+		     "q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,"
+		     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+	    /* 2.53 */
+	    PROTOBUF "delimited;q=0.5,application/openmetrics-text;"
+		     "version=1.0.0;q=0.4,application/openmetrics-text;"
+		     "version=0.0.1;q=0.3,text/plain;version=0.0.4;q=0.2,"
+		     "*/*;q=0.1",
+	    /* 3.4 and later */
+	    PROTOBUF "delimited;q=0.6,application/openmetrics-text;"
+		     "version=1.0.0;escaping=allow-utf-8;q=0.5,application/"
+		     "openmetrics-text;version=0.0.1;q=0.4,text/plain;"
+		     "version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;"
+		     "version=0.0.4;q=0.2,*/*;q=0.1",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(accepts); i++)
+		assert_format(accepts[i], EXPOSITION_PROTOBUF);
+}
+
+static void
+another_protobuf_gets_what_else_is_asked_for(void **state)
+{
+	(void)state;
+	assert_format(PROTOBUF "text", EXPOSITION_TEXT);
+	assert_format(PROTOBUF "compact-text,application/openmetrics-text;"
+			       "version=1.0.0;q=0.5",
+	    EXPOSITION_OPENMETRICS);
+	assert_format("application/vnd.google.protobuf;proto=io.prometheus."
+		      "write.v2.Request;encoding=delimited",
+	    EXPOSITION_TEXT);
+	assert_format(PROTOBUF "delimited;q=0", EXPOSITION_TEXT);
 }
 
 static void
@@ -129,6 +162,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_prometheus_gets_openmetrics),
+	    cmocka_unit_test(
+		every_prometheus_that_takes_native_histograms_gets_protobuf),
+	    cmocka_unit_test(another_protobuf_gets_what_else_is_asked_for),
 	    cmocka_unit_test(whoever_prefers_text_or_says_nothing_gets_text),
 	    cmocka_unit_test(spaces_case_and_further_parameters_change_nothing),
 	    cmocka_unit_test(a_quality_above_one_counts_as_one),

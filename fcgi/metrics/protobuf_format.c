@@ -1,0 +1,295 @@
+/*
+ * A few messages are all there is, so this encodes them by itself. A message
+ * inside another is written first; then its length goes in front of it.
+ * https://protobuf.dev/programming-guides/encoding/
+ */
+#include "metrics/protobuf_format.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How a field is encoded: the low bits of its key. */
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2 };
+
+/* The numbers of the fields, as metrics.proto has them. */
+enum { FAMILY_NAME = 1, FAMILY_HELP, FAMILY_TYPE, FAMILY_METRIC, FAMILY_UNIT };
+enum { SERIES_LABEL = 1, SERIES_GAUGE, SERIES_COUNTER, SERIES_HISTOGRAM = 7 };
+enum { LABEL_NAME = 1, LABEL_VALUE };
+enum { GAUGE_VALUE = 1 };
+enum { COUNTER_VALUE = 1, COUNTER_CREATED = 3 };
+enum {
+	HISTOGRAM_COUNT = 1,
+	HISTOGRAM_SUM,
+	HISTOGRAM_BUCKET,
+	HISTOGRAM_SCHEMA = 5,
+	HISTOGRAM_ZERO_THRESHOLD,
+	HISTOGRAM_ZERO_COUNT,
+	HISTOGRAM_POSITIVE_SPAN = 12,
+	HISTOGRAM_POSITIVE_DELTA,
+	HISTOGRAM_CREATED = 15
+};
+enum { BUCKET_COUNT = 1, BUCKET_BOUND };
+enum { SPAN_OFFSET = 1, SPAN_LENGTH };
+enum { TIMESTAMP_SECONDS = 1, TIMESTAMP_NANOS };
+
+enum { VARINT_MAX = 10, NS = 1000000000 };
+
+static size_t
+encode_varint(unsigned char bytes[VARINT_MAX], uint64_t value)
+{
+	size_t size = 0;
+
+	for (; value >= 0x80; value >>= 7)
+		bytes[size++] = (unsigned char)(value | 0x80);
+	bytes[size++] = (unsigned char)value;
+	return size;
+}
+
+static void
+put_varint(struct writer *writer, uint64_t value)
+{
+	unsigned char bytes[VARINT_MAX];
+
+	writer_put(writer, bytes, encode_varint(bytes, value));
+}
+
+static void
+put_key(struct writer *writer, unsigned field, unsigned encoding)
+{
+	put_varint(writer, field << 3 | encoding);
+}
+
+static void
+put_count(struct writer *writer, unsigned field, uint64_t value)
+{
+	put_key(writer, field, VARINT);
+	put_varint(writer, value);
+}
+
+/* Types sint32 and sint64: small numbers are short, also negative ones. */
+static void
+put_signed(struct writer *writer, unsigned field, int64_t value)
+{
+	put_count(
+	    writer, field, (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0));
+}
+
+static void
+put_double(struct writer *writer, unsigned field, double value)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	bits = htole64(bits);
+	put_key(writer, field, FIXED64);
+	writer_put(writer, &bits, sizeof(bits));
+}
+
+/* A text in two parts. */
+static void
+put_text(
+    struct writer *writer, unsigned field, const char *text, const char *suffix)
+{
+	put_key(writer, field, BYTES);
+	put_varint(writer, strlen(text) + strlen(suffix));
+	writer_put(writer, text, strlen(text));
+	writer_put(writer, suffix, strlen(suffix));
+}
+
+/* Begin a message in this field. Returns where it begins, for end(). */
+static size_t
+begin(struct writer *writer, unsigned field)
+{
+	put_key(writer, field, BYTES);
+	return writer->size;
+}
+
+/* End the message that began at `at`: put its length in front of it. */
+static void
+end(struct writer *writer, size_t at)
+{
+	unsigned char bytes[VARINT_MAX];
+	size_t length = writer->size - at;
+	size_t size = encode_varint(bytes, length);
+
+	writer_put(writer, bytes, size); /* makes room */
+	if (writer->has_failed)
+		return;
+	memmove(writer->bytes + at + size, writer->bytes + at, length);
+	memcpy(writer->bytes + at, bytes, size);
+}
+
+static double
+number_of(struct writer_number number)
+{
+	switch (number.type) {
+	case WRITER_COUNT:
+		return (double)number.value.count;
+	case WRITER_NANOSECONDS:
+		return (double)number.value.count / NS;
+	case WRITER_REAL:
+		break;
+	}
+	return number.value.real;
+}
+
+static void
+put_time(struct writer *writer, unsigned field, int64_t ns)
+{
+	size_t at = begin(writer, field);
+
+	put_count(writer, TIMESTAMP_SECONDS, (uint64_t)(ns / NS));
+	put_count(writer, TIMESTAMP_NANOS, (uint64_t)(ns % NS));
+	end(writer, at);
+}
+
+/* Since when this counts, if that is known. */
+static void
+put_created(struct writer *writer, unsigned field)
+{
+	if (writer->created_ns > 0)
+		put_time(writer, field, writer->created_ns);
+}
+
+static void
+put_labels(
+    struct writer *writer, unsigned field, const struct metric_label *labels)
+{
+	for (; labels && labels->name; labels++) {
+		size_t at = begin(writer, field);
+
+		put_text(writer, LABEL_NAME, labels->name, "");
+		put_text(writer, LABEL_VALUE, labels->value, "");
+		end(writer, at);
+	}
+}
+
+/* Begin a series; end() ends it. */
+static size_t
+begin_metric(struct writer *writer, const struct metric_label *labels)
+{
+	size_t at = begin(writer, FAMILY_METRIC);
+
+	put_labels(writer, SERIES_LABEL, labels);
+	return at;
+}
+
+static void
+write_sample(struct writer *writer, const struct metric_label *labels,
+    struct writer_number number)
+{
+	bool is_counter = writer->family->type == METRIC_COUNTER;
+	size_t metric = begin_metric(writer, labels);
+	size_t at = begin(writer, is_counter ? SERIES_COUNTER : SERIES_GAUGE);
+
+	put_double(writer, is_counter ? COUNTER_VALUE : GAUGE_VALUE,
+	    number_of(number));
+	if (is_counter)
+		put_created(writer, COUNTER_CREATED);
+	end(writer, at);
+	end(writer, metric);
+}
+
+static void
+put_span(struct writer *writer, int64_t gap, size_t length)
+{
+	size_t at = begin(writer, HISTOGRAM_POSITIVE_SPAN);
+
+	put_signed(writer, SPAN_OFFSET, gap);
+	put_count(writer, SPAN_LENGTH, length);
+	end(writer, at);
+}
+
+/*
+ * Spans of buckets that follow each other, and then the count of each bucket as
+ * the difference from the one before it.
+ */
+static void
+put_native(struct writer *writer, const struct writer_native *native)
+{
+	const struct writer_native_bucket *buckets = native->buckets;
+	int64_t next = 0;
+	uint64_t before = 0;
+
+	put_signed(writer, HISTOGRAM_SCHEMA, WRITER_NATIVE_SCHEMA);
+	put_double(writer, HISTOGRAM_ZERO_THRESHOLD, WRITER_NATIVE_ZERO);
+	put_count(writer, HISTOGRAM_ZERO_COUNT, native->zero_count);
+	for (size_t i = 0, length; i < native->bucket_count; i += length) {
+		int index = buckets[i].index;
+
+		for (length = 1; i + length < native->bucket_count; length++)
+			if (buckets[i + length].index != index + (int)length)
+				break;
+		put_span(writer, index - next, length);
+		next = index + (int64_t)length;
+	}
+	for (size_t i = 0; i < native->bucket_count; i++) {
+		put_signed(writer, HISTOGRAM_POSITIVE_DELTA,
+		    (int64_t)(buckets[i].count - before));
+		before = buckets[i].count;
+	}
+}
+
+/* Buckets are cumulative here, so the last one, +Inf, is the count. */
+static void
+write_histogram(struct writer *writer, const struct metric_label *labels,
+    const struct writer_histogram *histogram)
+{
+	size_t metric = begin_metric(writer, labels);
+	size_t all = begin(writer, SERIES_HISTOGRAM);
+	uint64_t count = 0;
+
+	for (size_t i = 0; i <= histogram->bound_count; i++) {
+		size_t at = begin(writer, HISTOGRAM_BUCKET);
+
+		count += histogram->buckets[i];
+		put_count(writer, BUCKET_COUNT, count);
+		put_double(writer, BUCKET_BOUND,
+		    strtod(histogram->bounds[i].le, NULL));
+		end(writer, at);
+	}
+	put_count(writer, HISTOGRAM_COUNT, count);
+	put_double(writer, HISTOGRAM_SUM, number_of(histogram->sum));
+	if (histogram->native)
+		put_native(writer, histogram->native);
+	put_created(writer, HISTOGRAM_CREATED);
+	end(writer, all);
+	end(writer, metric);
+}
+
+static void
+begin_family(struct writer *writer)
+{
+	/* enum MetricType */
+	static const unsigned types[] = {
+	    [METRIC_COUNTER] = 0,
+	    [METRIC_GAUGE] = 1,
+	    [METRIC_HISTOGRAM] = 4,
+	};
+	const struct metric_family *family = writer->family;
+
+	writer->family_at = writer->size;
+	put_text(
+	    writer, FAMILY_NAME, family->name, metric_family_suffix(family));
+	put_text(writer, FAMILY_HELP, family->help, "");
+	put_count(writer, FAMILY_TYPE, types[family->type]);
+	if (family->unit)
+		put_text(writer, FAMILY_UNIT, family->unit, "");
+}
+
+static void
+end_family(struct writer *writer)
+{
+	end(writer, writer->family_at);
+}
+
+const struct writer_format protobuf_format = {
+    .content_type = "application/vnd.google.protobuf; "
+		    "proto=io.prometheus.client.MetricFamily; "
+		    "encoding=delimited",
+    .begin_family = begin_family,
+    .sample = write_sample,
+    .histogram = write_histogram,
+    .end_family = end_family,
+};
