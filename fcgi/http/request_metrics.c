@@ -4,6 +4,7 @@
  */
 #include "http/request_metrics.h"
 
+#include "metrics/native.h"
 #include "metrics/registry.h"
 #include "http/router.h"
 
@@ -38,17 +39,24 @@ request_metrics_declare(struct counters *counters)
 	counters_find_value(counters, ENDPOINT_OTHER, METHOD_GET, 404);
 }
 
-/* Count a time in a histogram, whose first value is at this place. */
+typedef void adder(_Atomic uint64_t *, size_t, uint64_t);
+
+/*
+ * Count a time in a histogram. The buckets without cells are for an older
+ * version, which may take over the file again.
+ */
 static inline __attribute__((always_inline)) void
-observe(struct counters *counters, unsigned slot, size_t histogram, int64_t ns,
-    const struct request_sample *request,
-    void (*add)(_Atomic uint64_t *, size_t, uint64_t))
+observe(struct counters *counters, unsigned slot,
+    const struct native_place *place, int64_t ns,
+    const struct request_sample *request, adder *add)
 {
 	_Atomic uint64_t *values = counters_values(counters, slot);
-	size_t bucket = registry_bucket(histogram, ns);
+	size_t number = registry_bucket_of(ns);
+	size_t bucket = place->first + 1 + number;
 
+	add(values, native_find(counters, place, number, ns), 1);
 	add(values, bucket, 1);
-	add(values, histogram, (uint64_t)ns);
+	add(values, place->first, (uint64_t)ns);
 	exemplars_record(&counters->exemplars, slot, bucket, request->trace_id,
 	    (uint64_t)ns, request->ended_ns);
 }
@@ -56,11 +64,14 @@ observe(struct counters *counters, unsigned slot, size_t histogram, int64_t ns,
 /* Inlined, like observe(), so that add is no call by a pointer. */
 static inline __attribute__((always_inline)) void
 count(struct counters *counters, unsigned slot,
-    const struct request_sample *request,
-    void (*add)(_Atomic uint64_t *, size_t, uint64_t))
+    const struct request_sample *request, adder *add)
 {
 	_Atomic uint64_t *values = counters_values(counters, slot);
 	unsigned endpoint = (unsigned)request->endpoint;
+	const struct native_place duration = {REGISTRY_CELLS_DURATION, endpoint,
+	    registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_DURATION)};
+	const struct native_place queue = {
+	    REGISTRY_CELLS_QUEUE, ENDPOINT_COUNT - 1, REGISTRY_QUEUE};
 
 	add(values,
 	    counters_find_value(
@@ -68,12 +79,10 @@ count(struct counters *counters, unsigned slot,
 	    1);
 	add(values, registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_SIZE),
 	    request->body_bytes);
-	observe(counters, slot,
-	    registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_DURATION),
-	    request->duration_ns, request, add);
+	observe(counters, slot, &duration, request->duration_ns, request, add);
 	if (request->queue_ns >= 0)
-		observe(counters, slot, REGISTRY_QUEUE, request->queue_ns,
-		    request, add);
+		observe(
+		    counters, slot, &queue, request->queue_ns, request, add);
 }
 
 void

@@ -9,31 +9,79 @@
 
 #include "metrics/counters_format.h"
 
+static const size_t NOWHERE = SIZE_MAX;
+
+/*
+ * A cell is looked for in this many places only. So cells leave some places of
+ * a crowded table to requests.
+ */
+enum { CELL_PLACES = 16 };
+
+/*
+ * The place in a slot of a label set that is in one of so many places of the
+ * table, or is entered there; NOWHERE if they have others.
+ */
+static size_t
+find(struct counters *counters, unsigned endpoint, unsigned method,
+    unsigned code, size_t places)
+{
+	const struct registry *registry = counters->registry;
+	uint64_t key = counters_format_label_set_key(endpoint, method, code);
+	size_t mask = registry->label_set_capacity - 1;
+	size_t at = (size_t)((key >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask;
+
+	for (size_t step = 0; step < places; step++, at = (at + 1) & mask) {
+		uint64_t found = atomic_load_explicit(
+		    &counters->label_sets[at], memory_order_relaxed);
+
+		if (found == 0) {
+			uint64_t packed = counters_format_pack_label_set(
+			    endpoint, method, code);
+
+			if (atomic_compare_exchange_strong(
+				&counters->label_sets[at], &found, packed))
+				found = packed;
+		}
+		/* Its checksum takes longer than all of this. */
+		if (counters_format_is_label_set(found, key))
+			return registry->fixed_count + at;
+	}
+	return NOWHERE;
+}
+
 size_t
 counters_find_value(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code)
 {
 	const struct registry *registry = counters->registry;
-	uint64_t packed =
-	    counters_format_pack_label_set(endpoint, method, code);
-	size_t mask = registry->label_set_capacity - 1;
-	size_t at = (size_t)((packed >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask;
+	size_t index = find(
+	    counters, endpoint, method, code, registry->label_set_capacity);
 
-	for (size_t step = 0; step <= mask; step++, at = (at + 1) & mask) {
-		uint64_t found = atomic_load_explicit(
-		    &counters->label_sets[at], memory_order_relaxed);
-
-		if (found == 0 &&
-		    atomic_compare_exchange_strong(
-			&counters->label_sets[at], &found, packed))
-			found = packed;
-		if (found == packed)
-			return registry->fixed_count + at;
-	}
+	if (index != NOWHERE)
+		return index;
 	/* Full. This label set is made with the file, so this ends. */
 	return counters_find_value(counters,
 	    (unsigned)registry->endpoint_count - 1,
 	    (unsigned)registry->method_count - 1, 0);
+}
+
+size_t
+counters_find_cell(struct counters *counters, unsigned endpoint,
+    unsigned method, unsigned code, size_t otherwise)
+{
+	size_t index = find(counters, endpoint, method, code, CELL_PLACES);
+
+	return index == NOWHERE ? otherwise : index;
+}
+
+size_t
+counters_find_any(struct counters *counters, unsigned endpoint, unsigned method,
+    unsigned code)
+{
+	return registry_is_cell(counters->registry, method)
+		   ? counters_find_cell(
+			 counters, endpoint, method, code, NOWHERE)
+		   : counters_find_value(counters, endpoint, method, code);
 }
 
 static int
@@ -49,23 +97,41 @@ compare_label_sets(const void *a, const void *b)
 	return (x->code > y->code) - (x->code < y->code);
 }
 
+static size_t
+list(const struct counters *counters, bool cells,
+    struct counters_label_set *label_sets)
+{
+	const struct registry *registry = counters->registry;
+	size_t count = 0;
+
+	for (size_t i = 0; i < registry->label_set_capacity; i++) {
+		uint64_t packed = atomic_load_explicit(
+		    &counters->label_sets[i], memory_order_relaxed);
+
+		if (packed == 0 ||
+		    !counters_format_label_set_is_sound(packed, registry))
+			continue;
+		label_sets[count] = counters_format_unpack_label_set(
+		    packed, registry->fixed_count + i);
+		count += registry_is_cell(registry, label_sets[count].method) ==
+			 cells;
+	}
+	qsort(label_sets, count, sizeof(*label_sets), compare_label_sets);
+	return count;
+}
+
 size_t
 counters_list_label_sets(
     const struct counters *counters, struct counters_label_set *label_sets)
 {
-	size_t count = 0;
+	return list(counters, false, label_sets);
+}
 
-	for (size_t i = 0; i < counters->registry->label_set_capacity; i++) {
-		uint64_t packed = atomic_load_explicit(
-		    &counters->label_sets[i], memory_order_relaxed);
-
-		if (packed != 0 && counters_format_label_set_is_sound(
-				       packed, counters->registry))
-			label_sets[count++] = counters_format_unpack_label_set(
-			    packed, counters->registry->fixed_count + i);
-	}
-	qsort(label_sets, count, sizeof(*label_sets), compare_label_sets);
-	return count;
+size_t
+counters_list_cells(
+    const struct counters *counters, struct counters_label_set *cells)
+{
+	return list(counters, true, cells);
 }
 
 uint64_t
@@ -86,10 +152,16 @@ counters_sum_requests(const struct counters *counters)
 	const struct registry *registry = counters->registry;
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < registry->label_set_capacity; i++)
-		if (counters->label_sets[i])
+	for (size_t i = 0; i < registry->label_set_capacity; i++) {
+		uint64_t packed = counters->label_sets[i];
+
+		if (packed &&
+		    counters_format_label_set_is_sound(packed, registry) &&
+		    !registry_is_cell(registry,
+			counters_format_unpack_label_set(packed, 0).method))
 			sum +=
 			    counters_sum(counters, registry->fixed_count + i);
+	}
 	return sum;
 }
 

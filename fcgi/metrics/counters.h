@@ -16,7 +16,8 @@
  * and code that has been counted. Label sets form an insert-only hash table;
  * processes extend it with a compare-and-swap. So no combination has to be
  * declared, none takes space before it occurs, and a process that dies during
- * an insertion leaves nothing unfinished.
+ * an insertion leaves nothing unfinished. The cells of histograms are label
+ * sets, too (native.h).
  */
 
 #include <stdatomic.h>
@@ -115,6 +116,17 @@ counters_add_shared(_Atomic uint64_t *values, size_t index, uint64_t count)
 size_t counters_find_value(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code);
 
+/*
+ * The same for a cell (native.h), which may find no place in a table that is
+ * nearly full: then `otherwise`.
+ */
+size_t counters_find_cell(struct counters *counters, unsigned endpoint,
+    unsigned method, unsigned code, size_t otherwise);
+
+/* The one or the other; SIZE_MAX for a cell that finds no place. */
+size_t counters_find_any(struct counters *counters, unsigned endpoint,
+    unsigned method, unsigned code);
+
 /* A label set of the file. */
 struct counters_label_set {
 	unsigned endpoint;
@@ -124,11 +136,15 @@ struct counters_label_set {
 };
 
 /*
- * All label sets, sorted by endpoint, method and code, into an array of
- * label_set_capacity. Returns how many.
+ * All label sets of requests, sorted by endpoint, method and code, into an
+ * array of label_set_capacity. Returns how many.
  */
 size_t counters_list_label_sets(
     const struct counters *counters, struct counters_label_set *label_sets);
+
+/* The same of cells. */
+size_t counters_list_cells(
+    const struct counters *counters, struct counters_label_set *cells);
 
 /* The value's sum over all slots; index is its place in a slot. */
 uint64_t counters_sum(const struct counters *counters, size_t index);
@@ -136,7 +152,7 @@ uint64_t counters_sum(const struct counters *counters, size_t index);
 /* When the file began to count, in nanoseconds of CLOCK_REALTIME. */
 int64_t counters_created(const struct counters *counters);
 
-/* All requests that were counted: the sum over all label sets. */
+/* All requests that were counted: the sum over their label sets. */
 uint64_t counters_sum_requests(const struct counters *counters);
 
 #endif

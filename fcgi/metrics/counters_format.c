@@ -98,13 +98,10 @@ uint64_t
 counters_format_pack_label_set(
     unsigned endpoint, unsigned method, unsigned code)
 {
-	uint64_t packed = (uint64_t)(endpoint & 0xffff) << 48 |
-			  (uint64_t)(method & 0xff) << 40 |
-			  (uint64_t)(code & 0xffff) << 24;
-	uint64_t check =
-	    hash_add(HASH_START, &packed, sizeof(packed)) & 0xffffff;
+	uint64_t key = counters_format_label_set_key(endpoint, method, code);
+	uint64_t check = hash_add(HASH_START, &key, sizeof(key)) & 0xffffff;
 
-	return packed | (check ? check : 1);
+	return key | (check ? check : 1);
 }
 
 struct counters_label_set

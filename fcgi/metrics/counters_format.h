@@ -78,6 +78,22 @@ int counters_format_read_names(
 
 void counters_format_free_names(struct counters_names *names);
 
+/* The bits of a label set that say what it is; the others are 0. */
+static inline uint64_t
+counters_format_label_set_key(unsigned endpoint, unsigned method, unsigned code)
+{
+	return (uint64_t)(endpoint & 0xffff) << 48 |
+	       (uint64_t)(method & 0xff) << 40 |
+	       (uint64_t)(code & 0xffff) << 24;
+}
+
+/* Whether a packed label set has this key. */
+static inline bool
+counters_format_is_label_set(uint64_t packed, uint64_t key)
+{
+	return (packed ^ key) >> 24 == 0;
+}
+
 /*
  * A label set as a number. It includes a checksum, so that damage is detected.
  * It is never 0, which marks a free place of the table.

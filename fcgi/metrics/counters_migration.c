@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metrics/native.h"
 #include "metrics/registry.h"
 
 struct index_entry {
@@ -92,6 +93,35 @@ find_name(const char *const *names, size_t count, const char *name)
 	return -1;
 }
 
+/* Returns whether the new file has a place for the label set. */
+static bool
+carry_over_label_set(struct counters *new, const struct counters *old,
+    const struct counters_label_set *label_set)
+{
+	const struct registry *from = old->registry;
+	const struct registry *to = new->registry;
+	long endpoint = find_name(to->endpoints, to->endpoint_count,
+	    from->endpoints[label_set->endpoint]);
+	long method = find_name(
+	    to->methods, to->method_count, from->methods[label_set->method]);
+	size_t index;
+
+	/* The overflow label set, whose method has its name twice. */
+	if (label_set->code == 0) {
+		endpoint = (long)to->endpoint_count - 1;
+		method = (long)to->method_count - 1;
+	}
+	if (endpoint < 0 || method < 0)
+		return false;
+	index = counters_find_any(
+	    new, (unsigned)endpoint, (unsigned)method, label_set->code);
+	if (index == SIZE_MAX)
+		return true; /* native_adopt() finds its counts */
+	counters_add(counters_values(new, SLOT_MASTER), index,
+	    counters_sum(old, label_set->index));
+	return true;
+}
+
 long
 counters_migration_carry_over(struct counters *new, const struct counters *old)
 {
@@ -102,6 +132,7 @@ counters_migration_carry_over(struct counters *new, const struct counters *old)
 	    calloc(from->label_set_capacity, sizeof(*label_sets));
 	struct index_entry *names = index_names(to);
 	long dropped = 0;
+	int error;
 
 	if (!label_sets || !names) {
 		free(label_sets);
@@ -119,21 +150,12 @@ counters_migration_carry_over(struct counters *new, const struct counters *old)
 		else
 			dropped++;
 	}
-	for (size_t i = counters_list_label_sets(old, label_sets); i-- > 0;) {
-		long endpoint = find_name(to->endpoints, to->endpoint_count,
-		    from->endpoints[label_sets[i].endpoint]);
-		long method = find_name(to->methods, to->method_count,
-		    from->methods[label_sets[i].method]);
-
-		if (endpoint >= 0 && method >= 0)
-			counters_add(values,
-			    counters_find_value(new, (unsigned)endpoint,
-				(unsigned)method, label_sets[i].code),
-			    counters_sum(old, label_sets[i].index));
-		else
-			dropped++;
-	}
+	for (size_t i = counters_list_label_sets(old, label_sets); i-- > 0;)
+		dropped += !carry_over_label_set(new, old, &label_sets[i]);
+	for (size_t i = counters_list_cells(old, label_sets); i-- > 0;)
+		dropped += !carry_over_label_set(new, old, &label_sets[i]);
 	free(label_sets);
 	free(names);
-	return dropped;
+	error = native_adopt(new);
+	return error ? error : dropped;
 }

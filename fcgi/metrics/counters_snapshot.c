@@ -216,10 +216,11 @@ restore_label_sets(
 			struct counters_label_set parts =
 			    counters_format_unpack_label_set(packed, index);
 
-			to = counters_find_value(
+			to = counters_find_any(
 			    counters, parts.endpoint, parts.method, parts.code);
 		}
-		any |= restore_value(counters, copy, index, to, cut);
+		if (to != SIZE_MAX)
+			any |= restore_value(counters, copy, index, to, cut);
 	}
 	return any;
 }

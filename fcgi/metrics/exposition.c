@@ -12,6 +12,7 @@
 #include "metrics/app_exposition.h"
 #include "metrics/busy_time.h"
 #include "metrics/collectors.h"
+#include "metrics/native.h"
 #include "metrics/protobuf_format.h"
 #include "metrics/registry.h"
 #include "metrics/text_format.h"
@@ -27,6 +28,8 @@ struct scrape {
 	const struct exposition_source *source;
 	struct collection collection;
 	struct writer writer;
+	struct counters_label_set *cells; /* NULL: the format needs none */
+	size_t cell_count;
 };
 
 /* --- out of the counter file -------------------------------------------- */
@@ -85,24 +88,31 @@ find_exemplar(const struct counters *counters, size_t index)
 }
 
 static void
-write_histogram(
-    struct scrape *scrape, const struct metric_label *labels, size_t first)
+write_histogram(struct scrape *scrape, const struct metric_label *labels,
+    const struct native_place *place)
 {
 	const struct counters *counters = scrape->source->counters;
-	uint64_t buckets[REGISTRY_BOUND_COUNT + 1];
-	struct writer_exemplar exemplars[REGISTRY_BOUND_COUNT + 1];
-	const struct writer_histogram histogram = {
+	struct native_histogram both;
+	struct writer_exemplar exemplars[REGISTRY_BUCKETS];
+	struct writer_histogram histogram = {
 	    .bounds = registry_bounds,
 	    .bound_count = REGISTRY_BOUND_COUNT,
-	    .buckets = buckets,
+	    .buckets = both.classic,
 	    .sum = {WRITER_NANOSECONDS,
-		{.count = counters_sum(counters, first)}},
+		{.count = counters_sum(counters, place->first)}},
 	    .exemplars = exemplars,
 	};
 
-	for (size_t i = 0; i <= REGISTRY_BOUND_COUNT; i++) {
-		buckets[i] = counters_sum(counters, first + 1 + i);
-		exemplars[i] = find_exemplar(counters, first + 1 + i);
+	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+		exemplars[i] = find_exemplar(counters, place->first + 1 + i);
+	if (scrape->cells) {
+		native_read(
+		    counters, place, scrape->cells, scrape->cell_count, &both);
+		histogram.native = &both.native;
+	} else {
+		for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+			both.classic[i] =
+			    counters_sum(counters, place->first + 1 + i);
 	}
 	writer_histogram(&scrape->writer, labels, &histogram);
 }
@@ -115,14 +125,26 @@ write_endpoints(struct scrape *scrape, const struct registry_family *family)
 	for (unsigned i = 0; i < registry->endpoint_count; i++) {
 		const struct metric_label labels[] = {
 		    {"endpoint", registry->endpoints[i]}, {NULL, NULL}};
-		size_t value = registry_endpoint_value(i, family->value);
+		const struct native_place place = {family->cells, i,
+		    registry_endpoint_value(i, family->value)};
 
 		if (family->kind == REGISTRY_KIND_ENDPOINT_COUNTER)
-			write_value(
-			    scrape, labels[0].name, labels[0].value, value);
+			write_value(scrape, labels[0].name, labels[0].value,
+			    place.first);
 		else
-			write_histogram(scrape, labels, value);
+			write_histogram(scrape, labels, &place);
 	}
+}
+
+static void
+write_pool_histogram(
+    struct scrape *scrape, const struct registry_family *family)
+{
+	const struct registry *registry = scrape->source->counters->registry;
+
+	write_histogram(scrape, NULL,
+	    &(struct native_place){family->cells,
+		(unsigned)registry->endpoint_count - 1, family->value});
 }
 
 static void
@@ -258,7 +280,7 @@ write_family(struct scrape *scrape, const struct registry_family *family)
 			    series->value);
 		break;
 	case REGISTRY_KIND_HISTOGRAM:
-		write_histogram(scrape, NULL, family->value);
+		write_pool_histogram(scrape, family);
 		break;
 	case REGISTRY_KIND_ENDPOINT_COUNTER:
 	case REGISTRY_KIND_ENDPOINT_HISTOGRAM:
@@ -290,6 +312,23 @@ write_scrape(struct scrape *scrape)
 	collectors_write(&scrape->collection, &scrape->writer);
 }
 
+/* Without memory the whole scrape fails, because its histograms would lie. */
+static void
+list_cells(struct scrape *scrape)
+{
+	const struct counters *counters = scrape->source->counters;
+
+	if (!scrape->writer.format->has_native)
+		return;
+	scrape->cells = calloc(
+	    counters->registry->label_set_capacity, sizeof(*scrape->cells));
+	if (scrape->cells)
+		scrape->cell_count =
+		    counters_list_cells(counters, scrape->cells);
+	else
+		scrape->writer.has_failed = true;
+}
+
 char *
 exposition_render(const struct exposition_source *source,
     enum exposition_format format, size_t *size)
@@ -307,7 +346,9 @@ exposition_render(const struct exposition_source *source,
 
 	/* All of them first, so that the numbers of one scrape agree. */
 	collectors_read(&scrape.collection, &collector_source, source->alive);
+	list_cells(&scrape);
 	write_scrape(&scrape);
+	free(scrape.cells);
 	collectors_free(&scrape.collection);
 	return writer_finish(&scrape.writer, size);
 }

@@ -33,33 +33,34 @@ const struct metric_bound registry_bounds[REGISTRY_BOUND_COUNT + 1] = {
 const struct registry_family registry_families[] = {
 #define COUNTER(symbol, family, unit, help)                                    \
 	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_COUNTER,          \
-	    REGISTRY_##symbol, NULL, NULL},
+	    REGISTRY_##symbol, NULL, NULL, 0},
 #define COUNTER_BY(label, family, unit, help, values)                          \
 	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_COUNTER_BY, 0,    \
-	    label, (const struct registry_series[]){values{NULL, 0}}},
+	    label, (const struct registry_series[]){values{NULL, 0}}, 0},
 #define VALUE(symbol, text) {text, REGISTRY_##symbol},
 #define HISTOGRAM(symbol, family, unit, help)                                  \
 	{{family, METRIC_HISTOGRAM, unit, help}, REGISTRY_KIND_HISTOGRAM,      \
-	    REGISTRY_##symbol, NULL, NULL},
+	    REGISTRY_##symbol, NULL, NULL, REGISTRY_CELLS_##symbol},
 #define ENDPOINT_COUNTER(symbol, family, unit, help)                           \
 	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_ENDPOINT_COUNTER, \
-	    REGISTRY_ENDPOINT_##symbol, NULL, NULL},
+	    REGISTRY_ENDPOINT_##symbol, NULL, NULL, 0},
 #define ENDPOINT_HISTOGRAM(symbol, family, unit, help)                         \
 	{{family, METRIC_HISTOGRAM, unit, help},                               \
 	    REGISTRY_KIND_ENDPOINT_HISTOGRAM, REGISTRY_ENDPOINT_##symbol,      \
-	    NULL, NULL},
+	    NULL, NULL, REGISTRY_CELLS_##symbol},
 #define LABEL_SETS(family, unit, help)                                         \
 	{{family, METRIC_COUNTER, unit, help}, REGISTRY_KIND_LABEL_SETS, 0,    \
-	    NULL, NULL},
+	    NULL, NULL, 0},
 #define GAUGE(symbol, family, unit, help)                                      \
 	{{family, METRIC_GAUGE, unit, help}, REGISTRY_KIND_GAUGE,              \
-	    REGISTRY_GAUGE_##symbol, NULL, NULL},
+	    REGISTRY_GAUGE_##symbol, NULL, NULL, 0},
 #define INTERNAL(symbol, name)                                                 \
 	{{name, METRIC_GAUGE, NULL, ""}, REGISTRY_KIND_INTERNAL,               \
-	    REGISTRY_##symbol, NULL, NULL},
+	    REGISTRY_##symbol, NULL, NULL, 0},
 #include "metrics/metrics.def"
 #undef VALUE
-    {{NULL, METRIC_GAUGE, NULL, NULL}, REGISTRY_KIND_INTERNAL, 0, NULL, NULL},
+    {{NULL, METRIC_GAUGE, NULL, NULL}, REGISTRY_KIND_INTERNAL, 0, NULL, NULL,
+	0},
 };
 /* NOLINTEND(bugprone-macro-parentheses) */
 
@@ -80,7 +81,10 @@ set_name(const char **name, const char *format, ...)
 	return length < 0 ? -1 : 0;
 }
 
-/* The names of a histogram's values. labels is "" or ends with a comma. */
+/*
+ * The names of a histogram's values. labels is "" or ends with a comma. The
+ * buckets of what is in no cell are buckets to a migration, too.
+ */
 static int
 set_histogram_names(const char **names, const char *family, const char *labels)
 {
@@ -89,9 +93,13 @@ set_histogram_names(const char **names, const char *family, const char *labels)
 				: set_name(&names[0], "%s_sum{%.*s}", family,
 				      (int)length - 1, labels);
 
-	for (int i = 0; i <= REGISTRY_BOUND_COUNT; i++)
+	for (int i = 0; i < REGISTRY_BUCKETS; i++) {
 		error |= set_name(&names[1 + i], "%s_bucket{%sle=\"%s\"}",
 		    family, labels, registry_bounds[i].le);
+		error |= set_name(&names[REGISTRY_NO_CELL + i],
+		    "%s_no_cell_bucket{%sle=\"%s\"}", family, labels,
+		    registry_bounds[i].le);
+	}
 	return error;
 }
 
@@ -145,6 +153,32 @@ set_family_names(const char **names, const struct registry_family *family,
 	return 0;
 }
 
+/*
+ * The methods of requests, those of cells, and the last of requests again.
+ * Returns 0, or -1 without memory.
+ */
+static int
+set_methods(const char **names, const char *const *methods, size_t count)
+{
+	const char **name = names + count;
+	int error = 0;
+
+	memcpy(names, methods, count * sizeof(*names));
+	for (const struct registry_family *family = registry_families;
+	     family->family.name; family++) {
+		if (family->kind != REGISTRY_KIND_HISTOGRAM &&
+		    family->kind != REGISTRY_KIND_ENDPOINT_HISTOGRAM)
+			continue;
+		for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+			error |= set_name(
+			    &name[family->cells * REGISTRY_BUCKETS + i],
+			    "%s{le=\"%s\"}", family->family.name,
+			    registry_bounds[i].le);
+	}
+	name[REGISTRY_CELL_METHODS] = methods[count - 1];
+	return error;
+}
+
 static size_t
 next_power_of_two(size_t value)
 {
@@ -163,17 +197,25 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
 	    REGISTRY_ENDPOINTS + endpoint_count * REGISTRY_ENDPOINT_VALUES;
 	struct registry *registry = calloc(1, sizeof(*registry));
 	const char **names = calloc(count, sizeof(*names));
+	size_t all_methods = method_count + REGISTRY_CELL_METHODS + 1;
+	const char **method_names = calloc(all_methods, sizeof(*method_names));
 	int error = 0;
 
-	if (!registry || !names) {
+	if (!registry || !names || !method_names) {
 		free(registry);
 		free(names);
+		free(method_names);
 		return NULL;
 	}
-	/* /status alone has label sets for 400 codes and two methods. */
-	*registry =
-	    (struct registry){names, count, endpoints, endpoint_count, methods,
-		method_count, next_power_of_two(1024 + 32 * endpoint_count)};
+	/*
+	 * /status alone has label sets for 400 codes and two methods. Few
+	 * endpoints need their 32 label sets, and the rest is for cells, of
+	 * which a time between 1 ms and 1 s can be in 88.
+	 */
+	*registry = (struct registry){names, count, endpoints, endpoint_count,
+	    method_names, all_methods,
+	    next_power_of_two(1024 + 64 * endpoint_count)};
+	error |= set_methods(method_names, methods, method_count);
 	for (const struct registry_family *family = registry_families;
 	     family->family.name; family++)
 		error |= set_family_names(names, family, registry);
@@ -192,6 +234,10 @@ registry_free(struct registry *registry)
 		return;
 	for (size_t i = 0; i < registry->fixed_count; i++)
 		free((char *)(uintptr_t)registry->fixed[i]);
+	for (size_t i = 0; i < REGISTRY_CELL_METHODS; i++)
+		free((char *)(uintptr_t)
+			 registry->methods[registry->method_count - 2 - i]);
 	free((void *)(uintptr_t)registry->fixed);
+	free((void *)(uintptr_t)registry->methods);
 	free(registry);
 }

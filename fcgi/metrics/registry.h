@@ -1,8 +1,10 @@
 #ifndef METRICS_REGISTRY_H
 #define METRICS_REGISTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "metrics/app_metrics.h"
 #include "metrics/family.h"
@@ -15,8 +17,15 @@
 
 enum { REGISTRY_BOUND_COUNT = 16 };
 
-/* A histogram is a sum in nanoseconds, then a plain count for each bucket. */
-enum { REGISTRY_HISTOGRAM_VALUES = 1 + REGISTRY_BOUND_COUNT + 1 };
+/*
+ * A histogram is a sum in nanoseconds, then a plain count for each bucket, then
+ * one for each bucket of what is counted in no cell (native.h).
+ */
+enum {
+	REGISTRY_BUCKETS = REGISTRY_BOUND_COUNT + 1,
+	REGISTRY_NO_CELL = 1 + REGISTRY_BUCKETS,
+	REGISTRY_HISTOGRAM_VALUES = REGISTRY_NO_CELL + REGISTRY_BUCKETS
+};
 
 /* The place after all values of a histogram that begins at this symbol. */
 #define REGISTRY_AFTER_HISTOGRAM(symbol)                                       \
@@ -51,6 +60,17 @@ enum registry_endpoint_value {
 	REGISTRY_ENDPOINT_VALUES
 };
 
+/* The histograms, which have cells. */
+enum registry_cells {
+#define HISTOGRAM(symbol, family, unit, help)          REGISTRY_CELLS_##symbol,
+#define ENDPOINT_HISTOGRAM(symbol, family, unit, help) REGISTRY_CELLS_##symbol,
+#include "metrics/metrics.def"
+	REGISTRY_CELLS
+};
+
+/* The methods of label sets that are cells: one for each bucket. */
+enum { REGISTRY_CELL_METHODS = REGISTRY_CELLS * REGISTRY_BUCKETS };
+
 enum registry_gauge {
 #define GAUGE(symbol, family, unit, help) REGISTRY_GAUGE_##symbol,
 #include "metrics/metrics.def"
@@ -82,6 +102,7 @@ struct registry_family {
 	unsigned value;
 	const char *label; /* of a COUNTER_BY */
 	const struct registry_series *series;
+	enum registry_cells cells; /* of a histogram */
 };
 
 /* All lines of metrics.def, in its order; ends with a name of NULL. */
@@ -94,6 +115,10 @@ extern const struct metric_bound registry_bounds[];
  * The names of all values: of the fixed ones, and of the endpoints and methods
  * of label sets. The name of a value is its series as Prometheus writes it,
  * such as `a_total{b="c"}`. The buckets of a histogram are not cumulative.
+ *
+ * After the methods of requests come those of cells, such as
+ * `a_seconds{le="0.5"}`, and the last method again: it is the one of the
+ * overflow label set.
  */
 struct registry {
 	const char *const *fixed;
@@ -104,6 +129,30 @@ struct registry {
 	size_t method_count;
 	size_t label_set_capacity; /* a power of two */
 };
+
+/* Whether a label set with this method is a cell, and counts no requests. */
+static inline bool
+registry_is_cell(const struct registry *registry, unsigned method)
+{
+	return strchr(registry->methods[method], '{') != NULL;
+}
+
+/* Whether the registry has cells. All have that registry_new() makes. */
+static inline bool
+registry_has_cells(const struct registry *registry)
+{
+	return registry->method_count > REGISTRY_CELL_METHODS &&
+	       registry_is_cell(registry, (unsigned)registry->method_count - 2);
+}
+
+/* The method of the cells in one bucket of a histogram. */
+static inline unsigned
+registry_cell_method(
+    const struct registry *registry, enum registry_cells cells, size_t bucket)
+{
+	return (unsigned)(registry->method_count - 1 - REGISTRY_CELL_METHODS +
+			  cells * REGISTRY_BUCKETS + bucket);
+}
 
 /*
  * Make the registry of a service with these endpoints and methods; the names
@@ -121,15 +170,22 @@ registry_endpoint_value(unsigned endpoint, enum registry_endpoint_value value)
 	return REGISTRY_ENDPOINTS + endpoint * REGISTRY_ENDPOINT_VALUES + value;
 }
 
-/* The place of the bucket that an observation falls into. */
+/* The number of the bucket that an observation falls into. */
 static inline size_t
-registry_bucket(size_t histogram, int64_t ns)
+registry_bucket_of(int64_t ns)
 {
 	size_t bucket = 0;
 
 	while (ns > registry_bounds[bucket].ns)
 		bucket++;
-	return histogram + 1 + bucket;
+	return bucket;
+}
+
+/* The place of that bucket. */
+static inline size_t
+registry_bucket(size_t histogram, int64_t ns)
+{
+	return histogram + 1 + registry_bucket_of(ns);
 }
 
 #endif

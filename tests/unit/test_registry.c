@@ -69,9 +69,12 @@ names_are_series_as_prometheus_writes_them(void **state)
 	    "http_response_size_bytes_total{endpoint=\"health\"}");
 	assert_string_equal(names[health],
 	    "http_request_duration_seconds_sum{endpoint=\"health\"}");
-	assert_string_equal(names[health + REGISTRY_HISTOGRAM_VALUES - 1],
+	assert_string_equal(names[health + REGISTRY_BUCKETS],
 	    "http_request_duration_seconds_bucket{endpoint=\"health\","
 	    "le=\"+Inf\"}");
+	assert_string_equal(names[health + REGISTRY_HISTOGRAM_VALUES - 1],
+	    "http_request_duration_seconds_no_cell_bucket{"
+	    "endpoint=\"health\",le=\"+Inf\"}");
 }
 
 /* The lines of metrics.def, against the names that they generate. */
@@ -118,6 +121,30 @@ every_family_of_the_table_has_a_help_and_its_unit_is_its_last_word(void **state)
 			assert_string_equal(
 			    name + strlen(name) - strlen(unit), unit);
 	}
+}
+
+/* An older version takes the last method for that of the overflow label set. */
+static void
+cells_have_methods_between_those_of_requests_and_the_last(void **state)
+{
+	const char *const *names = registry->methods;
+	unsigned method = registry_cell_method(
+	    registry, REGISTRY_CELLS_DURATION, REGISTRY_BUCKETS - 1);
+
+	(void)state;
+	assert_int_equal(registry->method_count, 3 + REGISTRY_CELL_METHODS + 1);
+	for (unsigned i = 0; i < registry->method_count; i++) {
+		assert_int_equal(registry_is_cell(registry, i),
+		    i >= 3 && i < registry->method_count - 1);
+		for (unsigned k = 0; k < i && i < registry->method_count - 1;
+		     k++)
+			assert_string_not_equal(names[i], names[k]);
+	}
+	assert_string_equal(names[2], "other");
+	assert_string_equal(names[registry->method_count - 1], "other");
+	assert_string_equal(
+	    names[method], "http_request_duration_seconds{le=\"+Inf\"}");
+	assert_true(registry_has_cells(registry));
 }
 
 static void
@@ -198,6 +225,8 @@ main(void)
 		every_counter_of_the_table_has_a_value_with_its_name),
 	    cmocka_unit_test(
 		every_family_of_the_table_has_a_help_and_its_unit_is_its_last_word),
+	    cmocka_unit_test(
+		cells_have_methods_between_those_of_requests_and_the_last),
 	    cmocka_unit_test(bounds_grow_and_are_printed_as_what_they_are),
 	    cmocka_unit_test(
 		a_value_falls_into_the_bucket_whose_bound_it_does_not_exceed),
