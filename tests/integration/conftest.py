@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -297,29 +298,41 @@ def own_service():
         yield lambda **arguments: stack.enter_context(running(**arguments))
 
 
-@pytest.fixture
-def prometheus(service, tmp_path):
-    """Prometheus with storage for exemplars, as `make stack` and k8s/ start it; ask(path) returns its data."""
+@contextlib.contextmanager
+def running_prometheus(service, folder, *features, program="prometheus", **settings):
+    """Prometheus with these features and settings of the scrape; ask(path) returns its data, ask(query=...) the samples of a query."""
     (port,) = free_ports(1)
-    (tmp_path / "prometheus.yml").write_text(json.dumps({
+    (folder / "prometheus.yml").write_text(json.dumps({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "fcgi-webapp",
+        "scrape_configs": [{"job_name": "fcgi-webapp", **settings,
                             "static_configs": [{"targets": [f"127.0.0.1:{service.metrics_port}"]}]}]}))
-    with (tmp_path / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
-             "--enable-feature=exemplar-storage", f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+            [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+             f"--enable-feature={','.join(features)}", f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
 
-    def ask(path):
+    def ask(path="/api/v1/query", query=None):
+        if query:
+            path += "?" + urllib.parse.urlencode({"query": query})
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                return json.load(answer)["data"]
+                data = json.load(answer)["data"]
         except OSError:
-            return None
+            data = {"result": []} if query else None
+        return data["result"] if query else data
 
-    yield ask
-    process.terminate()
-    process.wait(30)
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def prometheus(service, tmp_path):
+    """Prometheus with storage for exemplars, as `make stack` and k8s/ start it."""
+    with running_prometheus(service, tmp_path, "exemplar-storage") as ask:
+        yield ask
 
 
 def run_program(*arguments, environment=None, **options):

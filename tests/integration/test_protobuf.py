@@ -1,9 +1,17 @@
 """The protobuf format, by Google's library and the official schema."""
 
+import contextlib
+import gzip
+import os
+import pathlib
+import signal
+import subprocess
 import time
 
-from conftest import parse, run_program, wait_for
-from protobuf_metrics import decode, samples_of
+from conftest import parse, run_program, running_prometheus, total, wait_for
+from protobuf_metrics import decode, labels_of, native_buckets, samples_of
+
+NATIVE = ("http_request_duration_seconds", "http_request_queue_seconds")
 
 # As Prometheus 3 really sends it with scrape_native_histograms: scrape/scrape.go.
 PROTOBUF_FIRST = ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
@@ -63,3 +71,83 @@ def test_what_the_counter_file_counts_has_its_birth_and_nothing_else_has(own_ser
     service.environment["WORKERS"] = "7"
     service.start()
     assert births()[0] == {birth}
+
+
+def assert_that_both_kinds_agree(families):
+    """Of each native histogram. Returns the counts of both families."""
+    counts = dict.fromkeys(NATIVE, 0)
+    for family in families:
+        for metric in family.metric if family.name in NATIVE else ():
+            count = metric.histogram.sample_count
+            assert sum(native_buckets(metric.histogram).values()) == count, labels_of(metric)
+            assert metric.histogram.bucket[-1].cumulative_count == count, labels_of(metric)
+            counts[family.name] += count
+    return counts
+
+
+def test_native_and_classic_buckets_agree_in_every_scrape_while_workers_are_killed(own_service):
+    service = own_service(WORKERS=2)
+    load = subprocess.Popen(["wrk", "-t1", "-c16", "-d4", f"http://127.0.0.1:{service.port}/"], stdout=subprocess.DEVNULL)
+    kills = 0
+    before = dict.fromkeys(NATIVE, 0)
+    while load.poll() is None:
+        counts = assert_that_both_kinds_agree(scrape(service))
+        assert all(counts[name] >= before[name] for name in NATIVE)
+        before = counts
+        for pid in service.workers[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+    assert kills
+    service.stop()
+    counts = assert_that_both_kinds_agree(decode(printed(service, "protobuf")))
+    text = parse(printed(service, "text").decode())
+    for name in NATIVE:
+        # A worker counts in a cell first, and may be killed before it counts for the text.
+        assert 0 <= counts[name] - total(text, f"{name}_count") <= kills
+    assert counts[NATIVE[0]] > 1000
+
+
+def test_a_request_is_in_the_native_bucket_of_its_time(own_service):
+    service = own_service(WORKERS=2)
+
+    def delays():
+        (family,) = [family for family in scrape(service) if family.name == NATIVE[0]]
+        (metric,) = [metric for metric in family.metric if ("endpoint", "block") in labels_of(metric)]
+        return {index: count for index, count in native_buckets(metric.histogram).items() if count}
+
+    assert delays() == {}
+    service.get("/block/0.5")
+    (index,) = wait_for(delays, what="the count")
+    # A little more than 0.5 s, which is the upper bound of bucket -8.
+    assert -8 < index <= 0
+
+
+def test_a_counter_file_of_0_1_0_has_the_same_counts_in_both_kinds(own_service):
+    service = own_service(start=False)
+    service.counters.parent.mkdir()
+    service.counters.write_bytes(gzip.decompress((pathlib.Path(__file__).parent / "counters-0.1.0.gz").read_bytes()))
+    service.start()
+    counts = assert_that_both_kinds_agree(scrape(service))
+    assert counts[NATIVE[0]] >= 44
+
+
+def test_a_prometheus_with_native_histograms_takes_them_and_answers_quantiles(own_service, tmp_path):
+    service = own_service(WORKERS=2)
+    with running_prometheus(service, tmp_path, "native-histograms") as ask:
+        def value(query):
+            samples = ask(query=query)
+            return float(samples[0]["value"][1]) if samples else None
+
+        wait_for(lambda: value("up") == 1, 30, (tmp_path / "log").read_text)
+        # The first scrape found no such requests, so what a later one finds is an increase.
+        for _ in range(10):
+            service.get("/block/0.05")
+        wait_for(lambda: value('histogram_count(http_request_duration_seconds{endpoint="block"})') == 10, 30, "the counts")
+        quantile = wait_for(lambda: value('histogram_quantile(0.9, rate(http_request_duration_seconds{endpoint="block"}[1m]))'),
+                            30, "two scrapes")
+        assert 0.05 <= quantile < 0.2
+        assert value("count(http_request_queue_seconds)") == 1
+        # This version takes one kind or the other.
+        assert ask(query="http_request_duration_seconds_bucket") == []
+        assert value("fcgi_webapp_starts_total") == 1
