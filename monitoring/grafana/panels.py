@@ -10,9 +10,11 @@ What the calls have in common:
 """
 
 from grafana_foundation_sdk.builders import common as build
-from grafana_foundation_sdk.builders import dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard, heatmap, prometheus, stat, timeseries
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 import alerts as rules
 
@@ -54,6 +56,18 @@ def graph(title, unit, *queries, about="", alerts=(), thresholds=(), width=8, he
         line = target(letter, query).range().legend_format(legend)
         panel.with_target(line.exemplar(True) if exemplars and letter == "A" else line)
     return panel
+
+
+def distribution(title, unit, query, about="", alerts=(), width=8, height=8):
+    """How the values of a histogram spread over time: the stronger the color, the more of them.
+
+    query        the rates of the buckets, by le
+    """
+    panel = start(heatmap.Panel(), title, about, alerts, width, height).unit(unit).calculate(False)
+    panel.y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common.AxisPlacement.LEFT))
+    panel.color(heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
+    panel.cell_values(heatmap.CellValues().unit("reqps")).hide_legend()
+    return panel.with_target(target("A", query).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}"))
 
 
 def tile(title, unit, query, about="", alerts=(), thresholds=(), width=3, height=4, decimals=None,

@@ -12,7 +12,7 @@ from alert_table import alert_table
 from alerts import (BURN_FAST, BURN_SLOW, ERROR_BUDGET, SLOW_BUDGET, SLOW_SECONDS, UNCOUNTED, percent, threshold,
                     windows)
 from application import has_route
-from panels import color, graph, tile
+from panels import color, distribution, graph, tile
 from queries import highest, increase, lowest, namespace, nginx, per_second, pods, quantile, select, service, total
 
 POD = "namespace, pod"
@@ -87,9 +87,11 @@ def requests():
               about="From nginx's receipt of a request to a worker's start on it. The line is the threshold of "
                     "RequestsQueueing.",
               alerts=["RequestsQueueing"], thresholds=[("red", threshold("RequestsQueueing"))], width=12, exemplars=True),
+        distribution("Duration, distribution", "s", total(per_second(DURATIONS), by="le"),
+                     about="Requests per second by how long they took: the stronger the color, the more.", width=12),
         graph("Response bodies", "Bps",
               ("{{endpoint}}", total(per_second(service("http_response_size_bytes_total")), by="endpoint") + " > 0"),
-              width=24, stack=True),
+              width=12, stack=True),
     ]
 
 

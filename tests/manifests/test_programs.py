@@ -19,13 +19,12 @@ def lay_out(one, root):
             target.write_text(get("ConfigMap", one.namespace, name)["data"][key])
 
 
-def without_kubernetes(path):
-    """Debian's Prometheus knows no Kubernetes: its jobs without their targets, and without the token that only a pod has."""
+def for_debian(path):
+    """Debian's Prometheus knows neither Kubernetes nor native histograms in the configuration, and only a pod has the token."""
     config = yaml.safe_load(path.read_text())
     for job in config["scrape_configs"] + config["alerting"]["alertmanagers"]:
-        job.pop("kubernetes_sd_configs", None)
-        job.pop("authorization", None)
-        job.pop("tls_config", None)
+        for key in ("kubernetes_sd_configs", "authorization", "tls_config", "scrape_native_histograms", "always_scrape_classic_histograms"):
+            job.pop(key, None)
     path.write_text(yaml.safe_dump(config))
 
 
@@ -48,7 +47,7 @@ def check(*command, cwd):
 def test_promtool_accepts_what_the_prometheus_pod_sees(tmp_path):
     lay_out(pod("prometheus"), tmp_path)
     folder = tmp_path / "etc/prometheus"
-    without_kubernetes(folder / "prometheus.yml")
+    for_debian(folder / "prometheus.yml")
     rules = len(list(folder.glob("rules/*.yml")))
     assert f"{rules} rule files found" in check("promtool", "check", "config", "prometheus.yml", cwd=folder)
 
@@ -63,7 +62,7 @@ def test_it_becomes_ready_with_the_arguments_of_its_pod_and_without_the_slack_se
     one = pod(name)
     lay_out(one, tmp_path)
     if name == "prometheus":
-        without_kubernetes(tmp_path / "etc/prometheus/prometheus.yml")
+        for_debian(tmp_path / "etc/prometheus/prometheus.yml")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -11,6 +11,7 @@ from conftest import MONITORING, ROOT, RULES, run
 ALERTMANAGER = MONITORING / "alertmanager" / "alertmanager.yml"
 PROMETHEUS = MONITORING / "prometheus" / "prometheus.yml"
 LOCAL = MONITORING / "prometheus" / "local.yml"
+OF_PROMETHEUS_3 = ("scrape_native_histograms", "always_scrape_classic_histograms")
 
 
 def checked(tmp_path, text):
@@ -27,10 +28,12 @@ def test_promtool_accepts_the_local_configuration(tmp_path):
 
 
 def test_promtool_accepts_the_kubernetes_configuration(tmp_path):
-    """Debian builds Prometheus without Kubernetes' discovery, and the token lies only in a pod: these two are
-    exchanged and all the rest is checked. `make lint` has the image's own version check the file as it is."""
+    """Debian builds Prometheus without Kubernetes' discovery, it is too old for some settings, and the token lies only in a pod: these
+    are exchanged and all the rest is checked. `make lint` has the image's own version check the file as it is."""
     document = yaml.safe_load(PROMETHEUS.read_text())
     for part in document["scrape_configs"] + document["alerting"]["alertmanagers"]:
+        for key in OF_PROMETHEUS_3:
+            part.pop(key, None)
         if part.pop("kubernetes_sd_configs", None):
             part["static_configs"] = [{"targets": ["localhost:1"]}]
         for section, key in (("authorization", "credentials_file"), ("tls_config", "ca_file")):
@@ -64,6 +67,12 @@ def test_kubernetes_jobs_keep_and_name_what_the_rules_need():
     for name in ("fcgi-webapp", "nginx"):
         assert {"namespace", "pod"} <= {rule.get("target_label") for rule in jobs[name]["relabel_configs"]}
     assert {"target_label": "container", "replacement": "app"} in jobs["fcgi-webapp"]["relabel_configs"]
+
+
+def test_the_service_is_scraped_with_both_kinds_of_histograms():
+    """Rules and dashboard read the classic ones."""
+    jobs = {job["job_name"]: job for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]}
+    assert all(jobs["fcgi-webapp"][key] is True for key in OF_PROMETHEUS_3)
 
 
 def test_amtool_accepts_the_alertmanager_configuration():
