@@ -29,14 +29,16 @@ enum {
 	HISTOGRAM_POSITIVE_DELTA,
 	HISTOGRAM_CREATED = 15
 };
-enum { BUCKET_COUNT = 1, BUCKET_BOUND };
+enum { BUCKET_COUNT = 1, BUCKET_BOUND, BUCKET_EXEMPLAR };
+enum { EXEMPLAR_LABEL = 1, EXEMPLAR_VALUE, EXEMPLAR_TIME };
 enum { SPAN_OFFSET = 1, SPAN_LENGTH };
 enum { TIMESTAMP_SECONDS = 1, TIMESTAMP_NANOS };
 
-enum { VARINT_MAX = 10, NS = 1000000000 };
+/* All fields here have numbers below 16, so a key is one byte. */
+enum { VARINT_MAX = 10, HEAD_MAX = 1 + VARINT_MAX, NS = 1000000000 };
 
 static size_t
-encode_varint(unsigned char bytes[VARINT_MAX], uint64_t value)
+encode_varint(unsigned char *bytes, uint64_t value)
 {
 	size_t size = 0;
 
@@ -46,25 +48,26 @@ encode_varint(unsigned char bytes[VARINT_MAX], uint64_t value)
 	return size;
 }
 
-static void
-put_varint(struct writer *writer, uint64_t value)
+static unsigned char
+key(unsigned field, unsigned encoding)
 {
-	unsigned char bytes[VARINT_MAX];
-
-	writer_put(writer, bytes, encode_varint(bytes, value));
+	return (unsigned char)(field << 3 | encoding);
 }
 
+/* A key, and a number after it. */
 static void
-put_key(struct writer *writer, unsigned field, unsigned encoding)
+put_head(
+    struct writer *writer, unsigned field, unsigned encoding, uint64_t value)
 {
-	put_varint(writer, field << 3 | encoding);
+	unsigned char head[HEAD_MAX] = {key(field, encoding)};
+
+	writer_put(writer, head, 1 + encode_varint(head + 1, value));
 }
 
 static void
 put_count(struct writer *writer, unsigned field, uint64_t value)
 {
-	put_key(writer, field, VARINT);
-	put_varint(writer, value);
+	put_head(writer, field, VARINT, value);
 }
 
 /* Types sint32 and sint64: small numbers are short, also negative ones. */
@@ -78,12 +81,13 @@ put_signed(struct writer *writer, unsigned field, int64_t value)
 static void
 put_double(struct writer *writer, unsigned field, double value)
 {
+	unsigned char bytes[1 + sizeof(uint64_t)] = {key(field, FIXED64)};
 	uint64_t bits;
 
 	memcpy(&bits, &value, sizeof(bits));
 	bits = htole64(bits);
-	put_key(writer, field, FIXED64);
-	writer_put(writer, &bits, sizeof(bits));
+	memcpy(bytes + 1, &bits, sizeof(bits));
+	writer_put(writer, bytes, sizeof(bytes));
 }
 
 /* A text in two parts. */
@@ -91,33 +95,40 @@ static void
 put_text(
     struct writer *writer, unsigned field, const char *text, const char *suffix)
 {
-	put_key(writer, field, BYTES);
-	put_varint(writer, strlen(text) + strlen(suffix));
-	writer_put(writer, text, strlen(text));
-	writer_put(writer, suffix, strlen(suffix));
+	size_t length = strlen(text);
+	size_t suffix_length = strlen(suffix);
+
+	put_head(writer, field, BYTES, length + suffix_length);
+	writer_put(writer, text, length);
+	writer_put(writer, suffix, suffix_length);
 }
 
-/* Begin a message in this field. Returns where it begins, for end(). */
+/*
+ * Begin a message in this field, with a byte for its length. Returns where its
+ * contents begin, for end().
+ */
 static size_t
 begin(struct writer *writer, unsigned field)
 {
-	put_key(writer, field, BYTES);
+	put_head(writer, field, BYTES, 0);
 	return writer->size;
 }
 
-/* End the message that began at `at`: put its length in front of it. */
+/* End a message: fill in its length, which may need more bytes. */
 static void
 end(struct writer *writer, size_t at)
 {
-	unsigned char bytes[VARINT_MAX];
+	unsigned char bytes[VARINT_MAX] = {0};
 	size_t length = writer->size - at;
 	size_t size = encode_varint(bytes, length);
 
-	writer_put(writer, bytes, size); /* makes room */
+	writer_put(writer, bytes, size - 1);
 	if (writer->has_failed)
 		return;
-	memmove(writer->bytes + at + size, writer->bytes + at, length);
-	memcpy(writer->bytes + at, bytes, size);
+	if (size > 1)
+		memmove(
+		    writer->bytes + at + size - 1, writer->bytes + at, length);
+	memcpy(writer->bytes + at - 1, bytes, size);
 }
 
 static double
@@ -231,6 +242,22 @@ put_native(struct writer *writer, const struct writer_native *native)
 	}
 }
 
+static void
+put_exemplar(struct writer *writer, const struct writer_exemplar *exemplar)
+{
+	const struct metric_label labels[] = {
+	    {"trace_id", exemplar->trace_id}, {NULL, NULL}};
+	size_t at;
+
+	if (!exemplar->trace_id[0])
+		return;
+	at = begin(writer, BUCKET_EXEMPLAR);
+	put_labels(writer, EXEMPLAR_LABEL, labels);
+	put_double(writer, EXEMPLAR_VALUE, number_of(exemplar->value));
+	put_time(writer, EXEMPLAR_TIME, exemplar->time_ns);
+	end(writer, at);
+}
+
 /* Buckets are cumulative here, so the last one, +Inf, is the count. */
 static void
 write_histogram(struct writer *writer, const struct metric_label *labels,
@@ -247,6 +274,8 @@ write_histogram(struct writer *writer, const struct metric_label *labels,
 		put_count(writer, BUCKET_COUNT, count);
 		put_double(writer, BUCKET_BOUND,
 		    strtod(histogram->bounds[i].le, NULL));
+		if (histogram->exemplars)
+			put_exemplar(writer, &histogram->exemplars[i]);
 		end(writer, at);
 	}
 	put_count(writer, HISTOGRAM_COUNT, count);
@@ -269,6 +298,7 @@ begin_family(struct writer *writer)
 	};
 	const struct metric_family *family = writer->family;
 
+	writer_put(writer, "", 1); /* for its length */
 	writer->family_at = writer->size;
 	put_text(
 	    writer, FAMILY_NAME, family->name, metric_family_suffix(family));

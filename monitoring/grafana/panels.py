@@ -59,7 +59,7 @@ def graph(title, unit, *queries, about="", alerts=(), thresholds=(), width=8, he
 
 
 def distribution(title, unit, query, about="", alerts=(), width=8, height=8):
-    """How the values of a histogram spread over time: the stronger the color, the more of them.
+    """How the values of a histogram spread over time: the stronger the color, the more of them. Exemplars are points.
 
     query        the rates of the buckets, by le
     """
@@ -67,7 +67,7 @@ def distribution(title, unit, query, about="", alerts=(), width=8, height=8):
     panel.y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(common.AxisPlacement.LEFT))
     panel.color(heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
     panel.cell_values(heatmap.CellValues().unit("reqps")).hide_legend()
-    return panel.with_target(target("A", query).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}"))
+    return panel.with_target(target("A", query).range().exemplar(True).format(PromQueryFormat.HEATMAP).legend_format("{{le}}"))
 
 
 def tile(title, unit, query, about="", alerts=(), thresholds=(), width=3, height=4, decimals=None,

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import time
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
 from conftest import parse, run_program, running_prometheus, total, wait_for
 from protobuf_metrics import decode, labels_of, native_buckets, samples_of
 
@@ -71,6 +73,32 @@ def test_what_the_counter_file_counts_has_its_birth_and_nothing_else_has(own_ser
     service.environment["WORKERS"] = "7"
     service.start()
     assert births()[0] == {birth}
+
+
+def test_buckets_have_the_exemplars_that_openmetrics_has(own_service):
+    service = own_service(WORKERS=2)
+    trace_id = service.get("/block/0.3").headers["X-Request-ID"]
+
+    def of_openmetrics():
+        text = service.get("/metrics", port=service.metrics_port, headers={"Accept": "application/openmetrics-text;version=1.0.0"}).body.decode()
+        return {sample.exemplar.labels["trace_id"]: (float(sample.labels["le"]), sample.exemplar.value, round(float(sample.exemplar.timestamp), 3))
+                for family in parse_openmetrics(text) for sample in family.samples
+                if sample.exemplar and family.name == NATIVE[0]}
+
+    def of_protobuf():
+        found = {}
+        for family in scrape(service):
+            for metric in family.metric if family.name == NATIVE[0] else ():
+                for bucket in metric.histogram.bucket:
+                    if bucket.HasField("exemplar"):
+                        (label,) = bucket.exemplar.label
+                        assert label.name == "trace_id"
+                        seconds = round(bucket.exemplar.timestamp.ToNanoseconds() / 1e9, 3)
+                        found[label.value] = (bucket.upper_bound, bucket.exemplar.value, seconds)
+        return found
+
+    wait_for(lambda: trace_id in of_protobuf(), what="the exemplar")
+    assert of_protobuf() == of_openmetrics()
 
 
 def assert_that_both_kinds_agree(families):

@@ -61,6 +61,36 @@ a_gauge_has_a_unit_and_labels_and_began_at_no_time(void **state)
 			      "\x12\x09\x09\0\0\0\0\0\0\x1c\x40");
 }
 
+/* In the bucket; the other one has none. */
+static void
+an_exemplar_has_a_trace_id_a_value_and_a_time(void **state)
+{
+	static const struct metric_bound bounds[] = {
+	    {2000000000, "2.0"}, {INT64_MAX, "+Inf"}};
+	static const uint64_t buckets[] = {1, 0};
+	static const struct writer_exemplar exemplars[] = {
+	    {"", {WRITER_COUNT, {0}}, 0},
+	    {"0123", {WRITER_NANOSECONDS, {12500000000}}, 1000000005}};
+	const struct writer_histogram histogram = {.bounds = bounds,
+	    .bound_count = 1,
+	    .buckets = buckets,
+	    .sum = {WRITER_COUNT, {.count = 0}},
+	    .exemplars = exemplars};
+	struct writer writer = {.format = &protobuf_format};
+
+	(void)state;
+	writer_begin_family(&writer, &times);
+	writer_histogram(&writer, NULL, &histogram);
+	writer_end_family(&writer);
+	ASSERT_BYTES(&writer, "\x55\x0a\x01t\x12\x02T.\x18\x04\x22\x4a\x3a\x48"
+			      "\x1a\x0b\x08\x01\x11\0\0\0\0\0\0\0\x40"
+			      "\x1a\x2e\x08\x01\x11\0\0\0\0\0\0\xf0\x7f"
+			      "\x1a\x21\x0a\x10\x0a\x08trace_id\x12\x04"
+			      "0123"
+			      "\x11\0\0\0\0\0\0\x29\x40\x1a\x04\x08\x01\x10\x05"
+			      "\x08\x01\x11\0\0\0\0\0\0\0\0");
+}
+
 /* Buckets -3 and -2, and 4 after a gap: two spans, and differences. */
 static void
 a_native_histogram_stands_beside_the_classic_one(void **state)
@@ -119,6 +149,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_counter_has_its_full_name_and_when_it_was_0),
 	    TEST(a_gauge_has_a_unit_and_labels_and_began_at_no_time),
+	    TEST(an_exemplar_has_a_trace_id_a_value_and_a_time),
 	    TEST(a_native_histogram_stands_beside_the_classic_one),
 	    TEST(long_messages_have_long_lengths),
 	};
