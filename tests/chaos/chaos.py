@@ -3,7 +3,7 @@
 Sixteen clients send GETs over kept connections, while every 100 ms something goes wrong: a worker or the master is
 killed, a worker is stopped, all are replaced (HUP), a request hangs or crashes its worker, the disk fills up, clients
 stall, vanish, or send what nginx refuses by itself. Prints one JSON line. Exits 1 where a GET failed, or the counts of
-all requests, nginx's own answers included, are off by more than one a kill.
+all requests, nginx's own answers included, are off by more than one a kill, or native and classic histograms differ.
 """
 
 import collections
@@ -22,6 +22,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 from conftest import requests_of, running, wait_for  # noqa: E402
+from protobuf_metrics import NATIVE, PROTOBUF, agreed_counts, decode  # noqa: E402
 
 PATHS = {"/": ("root", 200), "/health": ("health", 200), "/bye": ("bye", 200), "/version": ("version", 200),
          "/nope//": ("other", 404), "/status/204": ("status", 204), "/delay/0.01": ("delay", 200), "/block/0.005": ("block", 200)}
@@ -182,6 +183,7 @@ def main(seconds):
         # What was asked for and not awaited (/health by the start) is in before; /delay/1 nobody waited for.
         time.sleep(1.5)
         after = collections.Counter(requests_of(service.scrape()))
+        natives = agreed_counts(decode(service.get("/metrics", port=service.metrics_port, headers={"Accept": PROTOBUF}).body))
         counted = after - before
         service.kill()
     failures = [failure for client in clients for failure in client.failures]
@@ -190,6 +192,7 @@ def main(seconds):
     print(json.dumps({
         "seconds": seconds, "seed": seed, "requests": sum(answered.values()), "failed": len(failures), "kills": faults.kills,
         "faults": dict(faults.counts), "counted": sum(counted.values()), "expected": sum(answered.values()), "off": off,
+        "native": natives[NATIVE[0]],
         "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 1)}))
     for key in sorted(answered | counted):
         if answered[key] != counted[key]:
@@ -197,7 +200,8 @@ def main(seconds):
     for failure in failures[:10]:
         print(failure, file=sys.stderr)
     # Each kill may cost one count, and so may each client that left.
-    return 1 if failures or off > faults.kills + faults.counts["stall"] else 0
+    allowed = faults.kills + faults.counts["stall"]
+    return 1 if failures or off > allowed or abs(natives[NATIVE[0]] - sum(after.values())) > allowed else 0
 
 
 if __name__ == "__main__":

@@ -71,6 +71,10 @@ def decode(body):
     return families
 
 
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+NATIVE = ("http_request_duration_seconds", "http_request_queue_seconds")
+
+
 def labels_of(metric):
     return tuple(sorted((label.name, label.value) for label in metric.label))
 
@@ -103,4 +107,16 @@ def native_buckets(histogram):
             counts[index] = count
             index += 1
     assert next(deltas, None) is None
+    return counts
+
+
+def agreed_counts(families):
+    """The count of each native histogram, over all labels. Fails if the two kinds of buckets do not have the same count."""
+    counts = dict.fromkeys(NATIVE, 0)
+    for family in families:
+        for metric in family.metric if family.name in NATIVE else ():
+            count = metric.histogram.sample_count
+            assert sum(native_buckets(metric.histogram).values()) == count, labels_of(metric)
+            assert metric.histogram.bucket[-1].cumulative_count == count, labels_of(metric)
+            counts[family.name] += count
     return counts

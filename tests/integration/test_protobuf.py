@@ -11,9 +11,7 @@ import time
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from conftest import parse, run_program, running_prometheus, total, wait_for
-from protobuf_metrics import decode, labels_of, native_buckets, samples_of
-
-NATIVE = ("http_request_duration_seconds", "http_request_queue_seconds")
+from protobuf_metrics import NATIVE, agreed_counts, decode, labels_of, native_buckets, samples_of
 
 # As Prometheus 3 really sends it with scrape_native_histograms: scrape/scrape.go.
 PROTOBUF_FIRST = ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
@@ -101,25 +99,13 @@ def test_buckets_have_the_exemplars_that_openmetrics_has(own_service):
     assert of_protobuf() == of_openmetrics()
 
 
-def assert_that_both_kinds_agree(families):
-    """Of each native histogram. Returns the counts of both families."""
-    counts = dict.fromkeys(NATIVE, 0)
-    for family in families:
-        for metric in family.metric if family.name in NATIVE else ():
-            count = metric.histogram.sample_count
-            assert sum(native_buckets(metric.histogram).values()) == count, labels_of(metric)
-            assert metric.histogram.bucket[-1].cumulative_count == count, labels_of(metric)
-            counts[family.name] += count
-    return counts
-
-
 def test_native_and_classic_buckets_agree_in_every_scrape_while_workers_are_killed(own_service):
     service = own_service(WORKERS=2)
     load = subprocess.Popen(["wrk", "-t1", "-c16", "-d4", f"http://127.0.0.1:{service.port}/"], stdout=subprocess.DEVNULL)
     kills = 0
     before = dict.fromkeys(NATIVE, 0)
     while load.poll() is None:
-        counts = assert_that_both_kinds_agree(scrape(service))
+        counts = agreed_counts(scrape(service))
         assert all(counts[name] >= before[name] for name in NATIVE)
         before = counts
         for pid in service.workers[:1]:
@@ -128,7 +114,7 @@ def test_native_and_classic_buckets_agree_in_every_scrape_while_workers_are_kill
                 kills += 1
     assert kills
     service.stop()
-    counts = assert_that_both_kinds_agree(decode(printed(service, "protobuf")))
+    counts = agreed_counts(decode(printed(service, "protobuf")))
     text = parse(printed(service, "text").decode())
     for name in NATIVE:
         # A worker counts in a cell first, and may be killed before it counts for the text.
@@ -156,7 +142,7 @@ def test_a_counter_file_of_0_1_0_has_the_same_counts_in_both_kinds(own_service):
     service.counters.parent.mkdir()
     service.counters.write_bytes(gzip.decompress((pathlib.Path(__file__).parent / "counters-0.1.0.gz").read_bytes()))
     service.start()
-    counts = assert_that_both_kinds_agree(scrape(service))
+    counts = agreed_counts(scrape(service))
     assert counts[NATIVE[0]] >= 44
 
 
