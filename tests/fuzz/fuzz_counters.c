@@ -18,6 +18,7 @@
 #include "fuzz.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "metrics/native.h"
 #include "metrics/registry.h"
 #include "metrics/counters.h"
 #include "metrics/counters_format.h"
@@ -153,6 +154,24 @@ seal_file(bool with_label_sets)
 	munmap(bytes, size);
 }
 
+static void
+read_cells(const struct counters *counters)
+{
+	const struct native_place place = {REGISTRY_CELLS_DURATION, 0,
+	    registry_endpoint_value(0, REGISTRY_ENDPOINT_DURATION)};
+	struct counters_label_set *cells =
+	    calloc(registry->label_set_capacity, sizeof(*cells));
+	struct native_histogram histogram;
+
+	assert(cells);
+	native_read(counters, &place, cells,
+	    counters_list_cells(counters, cells), &histogram);
+	for (size_t i = 1; i < histogram.native.bucket_count; i++)
+		assert(histogram.buckets[i - 1].index <
+		       histogram.buckets[i].index);
+	free(cells);
+}
+
 /* Read all that a scrape reads. */
 static void
 read_all(const struct counters *counters)
@@ -165,6 +184,7 @@ read_all(const struct counters *counters)
 	    (const char *)counters->map + counters->map_size);
 	for (size_t index = 0; index < count; index++)
 		counters_sum(counters, index);
+	read_cells(counters);
 }
 
 int
