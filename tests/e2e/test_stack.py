@@ -91,6 +91,12 @@ def test_a_webhook_file_that_is_not_there_is_named():
     assert refusal(SLACK_WEBHOOK_URL_FILE="/nowhere/url") == (1, "stack: SLACK_WEBHOOK_URL_FILE names /nowhere/url, which cannot be read\n")
 
 
+@pytest.mark.parametrize("name, value", [("CPU_LIMIT", "half"), ("CPU_WEIGHT", "low"), ("CPU_WEIGHT", "0"), ("CPU_WEIGHT", "10001")])
+def test_a_limit_that_is_not_valid_is_named(name, value):
+    status, said = refusal(**{name: value})
+    assert status == 1 and said.startswith(f"stack: {name} is '{value}' and must be ") and said.count("\n") == 1
+
+
 def test_a_package_that_is_missing_is_named():
     status, said = refusal(PATH="/nowhere")
     assert status == 1 and said == "stack: prometheus is not installed: run 'make deps-monitoring', or install the package prometheus\n"
