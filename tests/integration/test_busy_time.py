@@ -112,7 +112,7 @@ def test_the_time_of_a_request_that_died_with_its_worker_is_counted(own_service)
     """nginx sends a GET again, which the next worker answers."""
     service = own_service(WORKERS=2, FCGI_WEBAPP_BLOCKING_WORKERS=1)
     began = time.monotonic()
-    with asking(service, "/block/1"):
+    with asking(service, "/block/2"):
         shown = busy(scrape_when_busy(service))
         os.kill(service.blocking_workers[0], signal.SIGKILL)
         samples = wait_for(lambda: (now := service.scrape())[(EXITS, ("reason", "crashed"))] == 1 and now)
@@ -132,7 +132,7 @@ def test_a_request_over_its_deadline_counts_until_its_worker_is_killed(own_servi
 
 def test_a_worker_that_is_stopped_on_a_request_is_busy(own_service):
     service = own_service(WORKERS=2, FCGI_WEBAPP_BLOCKING_WORKERS=1)
-    with asking(service, "/block/1"):
+    with asking(service, "/block/3"):
         scrape_when_busy(service)
         os.kill(service.blocking_workers[0], signal.SIGSTOP)
         scrape_when_busy(service, 0.5)
