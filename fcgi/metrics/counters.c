@@ -12,25 +12,28 @@
 static const size_t NOWHERE = SIZE_MAX;
 
 /*
- * A cell is looked for in this many places only. So cells leave some places of
- * a crowded table to requests.
+ * Cells use every second place of the table, so that requests always find the
+ * other half of it, and find it soon. A cell is looked for in a few places.
  */
-enum { CELL_PLACES = 16 };
+enum { CELL_STRIDE = 2, CELL_PLACES = 16 };
 
 /*
- * The place in a slot of a label set that is in one of so many places of the
- * table, or is entered there; NOWHERE if they have others.
+ * The place in a slot of a label set that is in one of the first `places` of
+ * the table, which are `stride` apart, or is entered there; NOWHERE if they
+ * have others. The stride is a power of two.
  */
 static size_t
 find(struct counters *counters, unsigned endpoint, unsigned method,
-    unsigned code, size_t places)
+    unsigned code, size_t stride, size_t places)
 {
 	const struct registry *registry = counters->registry;
 	uint64_t key = counters_format_label_set_key(endpoint, method, code);
 	size_t mask = registry->label_set_capacity - 1;
-	size_t at = (size_t)((key >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask;
+	size_t at = (size_t)((key >> 24) * 0x9e3779b97f4a7c15u >> 32) & mask &
+		    ~(stride - 1);
 
-	for (size_t step = 0; step < places; step++, at = (at + 1) & mask) {
+	for (size_t step = 0; step < places;
+	     step++, at = (at + stride) & mask) {
 		uint64_t found = atomic_load_explicit(
 		    &counters->label_sets[at], memory_order_relaxed);
 
@@ -55,7 +58,7 @@ counters_find_value(struct counters *counters, unsigned endpoint,
 {
 	const struct registry *registry = counters->registry;
 	size_t index = find(
-	    counters, endpoint, method, code, registry->label_set_capacity);
+	    counters, endpoint, method, code, 1, registry->label_set_capacity);
 
 	if (index != NOWHERE)
 		return index;
@@ -69,7 +72,8 @@ size_t
 counters_find_cell(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code, size_t otherwise)
 {
-	size_t index = find(counters, endpoint, method, code, CELL_PLACES);
+	size_t index =
+	    find(counters, endpoint, method, code, CELL_STRIDE, CELL_PLACES);
 
 	return index == NOWHERE ? otherwise : index;
 }

@@ -117,8 +117,8 @@ size_t counters_find_value(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code);
 
 /*
- * The same for a cell (native.h), which may find no place in a table that is
- * nearly full: then `otherwise`.
+ * The same for a cell (native.h). Cells take at most half of the table. One
+ * that finds no place there is counted at `otherwise`.
  */
 size_t counters_find_cell(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code, size_t otherwise);

@@ -172,15 +172,21 @@ duration_of(unsigned endpoint)
 }
 
 static void
-answer(int64_t ns)
+answer_of(int endpoint, int64_t ns)
 {
-	const struct request_sample request = {.endpoint = ENDPOINT_health,
+	const struct request_sample request = {.endpoint = endpoint,
 	    .method = METHOD_GET,
 	    .status = 200,
 	    .duration_ns = ns,
 	    .queue_ns = 70000};
 
 	request_metrics_add(&counters, SLOT_WORKER, &request);
+}
+
+static void
+answer(int64_t ns)
+{
+	answer_of(ENDPOINT_health, ns);
 }
 
 /* Read a histogram, whose two kinds must agree with each other. */
@@ -260,7 +266,26 @@ cells_are_no_requests(void **state)
 		assert_true(sets[i].method < METHOD_COUNT || sets[i].code == 0);
 }
 
-/* Cells leave places to requests, and nothing is lost. */
+static void
+cells_leave_half_of_the_table_to_requests(void **state)
+{
+	const size_t half = registry->label_set_capacity / 2;
+	const size_t overflow = counters_find_value(&counters,
+	    ENDPOINT_COUNT - 1, (unsigned)registry->method_count - 1, 0);
+
+	(void)state;
+	for (int endpoint = 0; endpoint < ENDPOINT_COUNT; endpoint++)
+		for (int bucket = NATIVE_ZERO; bucket < 265; bucket++)
+			answer_of(endpoint, (int64_t)last_of(bucket));
+	assert_int_equal(
+	    read_histogram(duration_of(ENDPOINT_health)), 265 - NATIVE_ZERO);
+	for (unsigned i = ENDPOINT_COUNT + 1; i < half; i++)
+		assert_int_not_equal(counters_find_value(&counters,
+					 ENDPOINT_root, METHOD_GET, 1000 + i),
+		    overflow);
+}
+
+/* Nothing is lost. */
 static void
 what_finds_no_cell_is_in_the_last_native_bucket_of_its_classic_one(void **state)
 {
@@ -355,6 +380,7 @@ main(void)
 	    TEST(the_zero_bucket_has_all_times_up_to_its_threshold),
 	    TEST(an_observation_is_one_in_each_kind_of_histogram),
 	    TEST(cells_are_no_requests),
+	    TEST(cells_leave_half_of_the_table_to_requests),
 	    TEST(
 		what_finds_no_cell_is_in_the_last_native_bucket_of_its_classic_one),
 	    TEST(a_file_that_is_taken_over_keeps_its_cells),
