@@ -77,6 +77,21 @@ write_file(const uint8_t *data, size_t size)
 	close(fd);
 }
 
+/* Times of every length, so that the file has cells. */
+static void
+count_requests(struct counters *counters)
+{
+	for (int64_t ns = 500; ns < INT64_MAX / 3; ns *= 3) {
+		const struct request_sample request = {.endpoint = 0,
+		    .method = METHOD_GET,
+		    .status = 200,
+		    .duration_ns = ns,
+		    .queue_ns = ns};
+
+		request_metrics_add(counters, SLOT_WORKER, &request);
+	}
+}
+
 static void
 damage_file(const uint8_t *data, size_t size)
 {
@@ -86,6 +101,7 @@ damage_file(const uint8_t *data, size_t size)
 	if (counters_open(&counters, path, registry, 2) < 0)
 		abort();
 	request_metrics_declare(&counters);
+	count_requests(&counters);
 	counters_close(&counters);
 	fd = open(path, O_RDWR);
 	for (; size >= 3; data += 3, size -= 3) {
