@@ -26,7 +26,9 @@ contradicts(const char *parameter, const struct media_type *type)
 	return false;
 }
 
-/* The quality of one media range, of `length` bytes; 0: it is of another type.
+/*
+ * The quality of one media range, of `length` bytes; 0 if a parameter says that
+ * it is another type.
  */
 static double
 read_range(const char *range, size_t length, const struct media_type *type)

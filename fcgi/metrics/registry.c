@@ -153,6 +153,9 @@ set_family_names(const char **names, const struct registry_family *family,
 	return 0;
 }
 
+_Static_assert(REGISTRY_CELL_METHODS < 200,
+    "a label set has 8 bits for its method, and requests need some, too");
+
 /*
  * The methods of requests, those of cells, and the last of requests again.
  * Returns 0, or -1 without memory.
@@ -208,9 +211,9 @@ registry_new(const char *const *endpoints, size_t endpoint_count,
 		return NULL;
 	}
 	/*
-	 * /status alone has label sets for 400 codes and two methods. Few
-	 * endpoints need their 32 label sets, and the rest is for cells, of
-	 * which a time between 1 ms and 1 s can be in 88.
+	 * /status alone has label sets for 400 codes and two methods. Half of
+	 * the table is for cells, of which a time between 1 ms and 1 s can be
+	 * in 88.
 	 */
 	*registry = (struct registry){names, count, endpoints, endpoint_count,
 	    method_names, all_methods,
