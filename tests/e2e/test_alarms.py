@@ -83,11 +83,12 @@ def has_pressure(stack):
 
 @contextlib.contextmanager
 def neighbour():
-    """An endless loop for each CPU in a cgroup beside the pool's. On each CPU it has ten times the weight that cpu_starved has."""
+    """Three endless loops for each CPU, so that no CPU is ever without one, in a cgroup beside the pool's. On each CPU they have
+    twenty times the weight that cpu_starved has."""
     cpus = len(os.sched_getaffinity(0))
-    limits = script.Limits(str(cpus), "", str(min(50 * cpus, 10000)))
+    limits = script.Limits(str(cpus), "", str(min(100 * cpus, 10000)))
     enter = limits.prepare()
-    loops = [subprocess.Popen(["sh", "-c", enter + " timeout 600 sh -c 'while :; do :; done'"]) for _ in range(cpus)]
+    loops = [subprocess.Popen(["sh", "-c", enter + " timeout 600 sh -c 'while :; do :; done'"]) for _ in range(3 * cpus)]
     try:
         yield
     finally:
@@ -98,17 +99,18 @@ def neighbour():
 
 
 def cpu_starved(stack, report):
-    """The pool wants less CPU than its limit, and a neighbour has the CPUs."""
+    """The pool wants all CPUs and has no lower limit, but a neighbour has them. It has three threads for each CPU: while a single
+    one moves between two CPUs, the kernel shows half of its pressure."""
     limited(stack)
     if not has_pressure(stack):
         pytest.skip("the kernel does not tell the pressure here: it needs cgroup v2 and PSI")
     with contextlib.ExitStack() as while_starved:
         def cause():
             while_starved.enter_context(neighbour())
-            accepted(stack.request("/riseload?seconds=600&load=0.9", "POST"))
+            accepted(stack.request("/riseload?seconds=600&load=3", "POST"))
 
         def end():
-            # Without a neighbour the load would come near the limit.
+            # Without a neighbour the load would reach the limit.
             accepted(stack.request("/riseload", "DELETE"))
             while_starved.close()
         prove(stack, "ContainerCPUStarved", cause, end, report, "high", r"waits for a CPU ([5-9]\d|100)(\.\d+)?% of the time")
@@ -338,7 +340,7 @@ CASES = [normal_traffic, errors, latency, alertmanager_unknown, worker_hangs, wo
          pool_stopped, nginx_stopped, memory_near_limit, memory_over_limit, requests_queue, targets_gone, exporter_stopped, configuration_refused,
          counter_file_damaged, service_restarts]
 # What the stack of a case is started with.
-ENVIRONMENT = {cpu_starved: {"CPU_LIMIT": "1", "CPU_WEIGHT": "5"}}
+ENVIRONMENT = {cpu_starved: {"CPU_LIMIT": str(len(os.sched_getaffinity(0))), "CPU_WEIGHT": "5"}}
 AT_ONCE = 10
 CHOSEN = [case for case in CASES if case.__name__ in os.environ.get("CASES", ",".join(each.__name__ for each in CASES)).split(",")]
 
