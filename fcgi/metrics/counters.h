@@ -123,7 +123,10 @@ size_t counters_find_value(struct counters *counters, unsigned endpoint,
 size_t counters_find_cell(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code, size_t otherwise);
 
-/* The one or the other; SIZE_MAX for a cell that finds no place. */
+/*
+ * The one or the other, as the method says; SIZE_MAX for a cell that finds no
+ * place.
+ */
 size_t counters_find_any(struct counters *counters, unsigned endpoint,
     unsigned method, unsigned code);
 
@@ -142,7 +145,7 @@ struct counters_label_set {
 size_t counters_list_label_sets(
     const struct counters *counters, struct counters_label_set *label_sets);
 
-/* The same of cells. */
+/* The same for cells. */
 size_t counters_list_cells(
     const struct counters *counters, struct counters_label_set *cells);
 

@@ -18,7 +18,7 @@ enum {
 };
 
 /* An exemplar in shared memory; time_ns 0: none yet. */
-struct cell {
+struct place {
 	_Atomic uint64_t sequence; /* odd: being written */
 	_Atomic uint64_t id[2];    /* the first hex digit is the highest */
 	_Atomic uint64_t value;
@@ -35,9 +35,10 @@ int
 exemplars_open(
     struct exemplars *exemplars, size_t value_count, unsigned slot_count)
 {
-	size_t cells = round_up(value_count / GROUP + 1, _Alignof(struct cell));
-	size_t slot_size =
-	    round_up(cells + value_count * sizeof(struct cell), ALIGNMENT);
+	size_t flags_size =
+	    round_up(value_count / GROUP + 1, _Alignof(struct place));
+	size_t slot_size = round_up(
+	    flags_size + value_count * sizeof(struct place), ALIGNMENT);
 	char *map = mmap(NULL, slot_size * slot_count, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -47,7 +48,7 @@ exemplars_open(
 	*exemplars = (struct exemplars){
 	    .map = map,
 	    .map_size = slot_size * slot_count,
-	    .cells = cells,
+	    .flags_size = flags_size,
 	    .slot_size = slot_size,
 	    .slot_count = slot_count,
 	};
@@ -62,11 +63,11 @@ exemplars_close(struct exemplars *exemplars)
 	exemplars->map = NULL;
 }
 
-static struct cell *
-find_cell(const struct exemplars *exemplars, unsigned slot, size_t index)
+static struct place *
+find_place(const struct exemplars *exemplars, unsigned slot, size_t index)
 {
-	return (struct cell *)(exemplars->map + slot * exemplars->slot_size +
-			       exemplars->cells) +
+	return (struct place *)(exemplars->map + slot * exemplars->slot_size +
+				exemplars->flags_size) +
 	       index;
 }
 
@@ -112,39 +113,40 @@ format_id(const uint64_t id[2], char text[EXEMPLARS_ID_SIZE])
  * began before it still sees another number at its end.
  */
 static void
-write_cell(
-    struct cell *cell, const uint64_t id[2], uint64_t value, int64_t time_ns)
+write_place(
+    struct place *place, const uint64_t id[2], uint64_t value, int64_t time_ns)
 {
 	uint64_t odd =
-	    atomic_load_explicit(&cell->sequence, memory_order_relaxed) | 1;
+	    atomic_load_explicit(&place->sequence, memory_order_relaxed) | 1;
 
-	atomic_store_explicit(&cell->sequence, odd, memory_order_relaxed);
+	atomic_store_explicit(&place->sequence, odd, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	atomic_store_explicit(&cell->id[0], id[0], memory_order_relaxed);
-	atomic_store_explicit(&cell->id[1], id[1], memory_order_relaxed);
-	atomic_store_explicit(&cell->value, value, memory_order_relaxed);
-	atomic_store_explicit(&cell->time_ns, time_ns, memory_order_relaxed);
-	atomic_store_explicit(&cell->sequence, odd + 1, memory_order_release);
+	atomic_store_explicit(&place->id[0], id[0], memory_order_relaxed);
+	atomic_store_explicit(&place->id[1], id[1], memory_order_relaxed);
+	atomic_store_explicit(&place->value, value, memory_order_relaxed);
+	atomic_store_explicit(&place->time_ns, time_ns, memory_order_relaxed);
+	atomic_store_explicit(&place->sequence, odd + 1, memory_order_release);
 }
 
 /* Returns whether all parts are of the same exemplar. */
 static bool
-read_cell(struct cell *cell, uint64_t id[2], uint64_t *value, int64_t *time_ns)
+read_place(
+    struct place *place, uint64_t id[2], uint64_t *value, int64_t *time_ns)
 {
 	for (int i = 0; i < TRIES_MAX; i++) {
-		uint64_t before =
-		    atomic_load_explicit(&cell->sequence, memory_order_acquire);
+		uint64_t before = atomic_load_explicit(
+		    &place->sequence, memory_order_acquire);
 
 		id[0] =
-		    atomic_load_explicit(&cell->id[0], memory_order_relaxed);
+		    atomic_load_explicit(&place->id[0], memory_order_relaxed);
 		id[1] =
-		    atomic_load_explicit(&cell->id[1], memory_order_relaxed);
+		    atomic_load_explicit(&place->id[1], memory_order_relaxed);
 		*value =
-		    atomic_load_explicit(&cell->value, memory_order_relaxed);
+		    atomic_load_explicit(&place->value, memory_order_relaxed);
 		*time_ns =
-		    atomic_load_explicit(&cell->time_ns, memory_order_relaxed);
+		    atomic_load_explicit(&place->time_ns, memory_order_relaxed);
 		atomic_thread_fence(memory_order_acquire);
-		if (before % 2 == 0 && atomic_load_explicit(&cell->sequence,
+		if (before % 2 == 0 && atomic_load_explicit(&place->sequence,
 					   memory_order_relaxed) == before)
 			return true;
 	}
@@ -155,19 +157,19 @@ void
 exemplars_record(const struct exemplars *exemplars, unsigned slot, size_t index,
     const char *trace_id, uint64_t value, int64_t now_ns)
 {
-	struct cell *cell;
+	struct place *place;
 	uint64_t id[2];
 	int64_t last;
 
 	if (!exemplars->map || now_ns == 0)
 		return;
-	cell = find_cell(exemplars, slot, index);
-	last = atomic_load_explicit(&cell->time_ns, memory_order_relaxed);
+	place = find_place(exemplars, slot, index);
+	last = atomic_load_explicit(&place->time_ns, memory_order_relaxed);
 	/* If the clock was set back, the difference is huge. */
 	if ((uint64_t)(now_ns - last) < (uint64_t)CLOCK_NS_PER_SECOND ||
 	    !parse_id(trace_id, id))
 		return;
-	write_cell(cell, id, value, now_ns);
+	write_place(place, id, value, now_ns);
 	atomic_store_explicit(
 	    find_flag(exemplars, slot, index), true, memory_order_relaxed);
 }
@@ -181,16 +183,16 @@ exemplars_find(
 	*exemplar = (struct exemplar){0};
 	for (unsigned slot = 0; exemplars->map && slot < exemplars->slot_count;
 	     slot++) {
-		struct cell *cell = find_cell(exemplars, slot, index);
+		struct place *place = find_place(exemplars, slot, index);
 		uint64_t id[2];
 		uint64_t value;
 		int64_t time_ns;
 
 		if (!atomic_load_explicit(find_flag(exemplars, slot, index),
 			memory_order_relaxed) ||
-		    atomic_load_explicit(&cell->time_ns,
+		    atomic_load_explicit(&place->time_ns,
 			memory_order_relaxed) <= exemplar->time_ns ||
-		    !read_cell(cell, id, &value, &time_ns) ||
+		    !read_place(place, id, &value, &time_ns) ||
 		    time_ns <= exemplar->time_ns)
 			continue;
 		memcpy(newest_id, id, sizeof(id));

@@ -25,7 +25,7 @@
 struct exemplars {
 	char *map; /* NULL: this process has no exemplars */
 	size_t map_size;
-	size_t cells; /* bytes from the beginning of a slot to its exemplars */
+	size_t flags_size; /* bytes of a slot before its exemplars */
 	size_t slot_size;
 	unsigned slot_count;
 };

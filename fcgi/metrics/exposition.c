@@ -100,11 +100,14 @@ write_histogram(struct scrape *scrape, const struct metric_label *labels,
 	    .buckets = both.classic,
 	    .sum = {WRITER_NANOSECONDS,
 		{.count = counters_sum(counters, place->first)}},
-	    .exemplars = exemplars,
 	};
 
-	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
-		exemplars[i] = find_exemplar(counters, place->first + 1 + i);
+	if (scrape->writer.format->has_exemplars) {
+		for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+			exemplars[i] =
+			    find_exemplar(counters, place->first + 1 + i);
+		histogram.exemplars = exemplars;
+	}
 	if (scrape->cells) {
 		native_read(
 		    counters, place, scrape->cells, scrape->cell_count, &both);

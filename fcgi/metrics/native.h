@@ -26,7 +26,7 @@
 /* Observations up to 2^-20 s, 953 ns, are in the zero bucket. */
 enum { NATIVE_ZERO = -20 * (1 << WRITER_NATIVE_SCHEMA) };
 
-/* The most native buckets that a histogram can have, and one for each edge. */
+/* Room for native buckets: all times of an int64_t are in 425. */
 enum { NATIVE_BUCKETS_MAX = 512 };
 
 /* The native bucket of an observation; NATIVE_ZERO: the zero bucket. */

@@ -318,6 +318,7 @@ const struct writer_format protobuf_format = {
     .content_type = "application/vnd.google.protobuf; "
 		    "proto=io.prometheus.client.MetricFamily; "
 		    "encoding=delimited",
+    .has_exemplars = true,
     .has_native = true,
     .begin_family = begin_family,
     .sample = write_sample,

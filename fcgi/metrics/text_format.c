@@ -113,10 +113,11 @@ put_exemplar(struct writer *writer, const struct writer_exemplar *exemplar)
 
 /* Buckets are cumulative here, so the last one, +Inf, is the count. */
 static void
-put_histogram(struct writer *writer, const struct metric_label *labels,
-    const struct writer_histogram *histogram,
-    const struct writer_exemplar *exemplars)
+write_histogram(struct writer *writer, const struct metric_label *labels,
+    const struct writer_histogram *histogram)
 {
+	const struct writer_exemplar *exemplars =
+	    writer->format->has_exemplars ? histogram->exemplars : NULL;
 	uint64_t count = 0;
 
 	for (size_t i = 0; i <= histogram->bound_count; i++) {
@@ -133,21 +134,6 @@ put_histogram(struct writer *writer, const struct metric_label *labels,
 	put_series(writer, "_sum", labels, NULL);
 	put_number(writer, histogram->sum);
 	put(writer, "\n");
-}
-
-/* The format 0.0.4 has no exemplars. */
-static void
-write_histogram(struct writer *writer, const struct metric_label *labels,
-    const struct writer_histogram *histogram)
-{
-	put_histogram(writer, labels, histogram, NULL);
-}
-
-static void
-write_openmetrics_histogram(struct writer *writer,
-    const struct metric_label *labels, const struct writer_histogram *histogram)
-{
-	put_histogram(writer, labels, histogram, histogram->exemplars);
 }
 
 static void
@@ -207,8 +193,9 @@ const struct writer_format text_format_prometheus = {
 const struct writer_format text_format_openmetrics = {
     .content_type =
 	"application/openmetrics-text; version=1.0.0; charset=utf-8",
+    .has_exemplars = true,
     .begin_family = begin_openmetrics,
     .sample = write_sample,
-    .histogram = write_openmetrics_histogram,
+    .histogram = write_histogram,
     .finish = finish_openmetrics,
 };

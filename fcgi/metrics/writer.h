@@ -79,7 +79,8 @@ struct writer {
 /* A format: what to do at each step. NULL means that there is nothing to do. */
 struct writer_format {
 	const char *content_type;
-	bool has_native; /* it shows native histograms */
+	bool has_exemplars; /* it shows exemplars */
+	bool has_native;    /* it shows native histograms */
 	void (*begin_family)(struct writer *writer);
 	void (*sample)(struct writer *writer, const struct metric_label *labels,
 	    struct writer_number number);
