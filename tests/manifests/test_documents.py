@@ -185,6 +185,18 @@ def test_the_autoscaler_keeps_two_pods_and_the_deployment_sets_no_replicas():
 
 
 @several_pods
+def test_the_autoscaler_adds_pods_before_the_cpu_limit_of_the_pool_or_of_nginx_holds_requests_up():
+    """Cheap requests fill nginx's limit while the pool has CPU time left."""
+    containers = {c["name"]: c["resources"] for c in pod("fcgi-webapp").spec["containers"]}
+    targets = {}
+    for metric in get("HorizontalPodAutoscaler", "fcgi-webapp", "fcgi-webapp")["spec"]["metrics"]:
+        of = metric["containerResource"]
+        request, limit = (int(containers[of["container"]][kind][of["name"]].rstrip("m")) for kind in ("requests", "limits"))
+        targets[of["container"]] = request * of["target"]["averageUtilization"] / 100 / limit
+    assert targets == {"app": 0.75, "nginx": 0.75}
+
+
+@several_pods
 def test_an_update_starts_a_new_pod_before_it_stops_an_old_one():
     spec = get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
