@@ -29,6 +29,16 @@ enum {
 	    ROUTE_NONBLOCKING | ROUTE_RATE_LIMITED | ROUTE_FAULT_INJECTION
 };
 
+/*
+ * One more, for nonblocking paths: a request is safe to repeat, because a
+ * method other than these gets a 405. nginx then need not choose the upstream
+ * by method, which is 3 % of its instructions.
+ */
+enum {
+	LOCATION_ONLY_GET = 1 << 30,
+	GET_METHODS = 1 << METHOD_GET | 1 << METHOD_HEAD | 1 << METHOD_OPTIONS
+};
+
 struct printer {
 	FILE *out;
 	unsigned blocking_workers;
@@ -95,13 +105,20 @@ static unsigned
 flags_of(int first)
 {
 	unsigned flags = 0;
+	unsigned methods = 0;
 
 	if (first == ENDPOINT_OTHER)
-		return ROUTE_NONBLOCKING;
-	for (int i = first; i < ENDPOINT_OTHER; i++)
-		if (first_line(i) == first)
-			flags |= router_routes[i].flags;
-	return flags & LOCATION_FLAGS;
+		return ROUTE_NONBLOCKING | LOCATION_ONLY_GET;
+	for (int i = first; i < ENDPOINT_OTHER; i++) {
+		if (first_line(i) != first)
+			continue;
+		flags |= router_routes[i].flags;
+		methods |= router_routes[i].methods;
+	}
+	flags &= LOCATION_FLAGS;
+	if ((flags & ROUTE_NONBLOCKING) && !(methods & ~(unsigned)GET_METHODS))
+		flags |= LOCATION_ONLY_GET;
+	return flags;
 }
 
 /* The largest limit for a body of all lines of a path. */
@@ -165,13 +182,11 @@ print_rules(const struct printer *printer, const char *indent, int first)
 		    "%s    fastcgi_pass blocking;\n",
 		    indent, BLOCKING_REQUESTS_MAX * printer->blocking_workers,
 		    indent, indent);
-	else if (flags != ROUTE_NONBLOCKING)
-		fprintf(out,
-		    "%s    limit_conn delayed 1000;\n"
-		    "%s    fastcgi_pass $pool;\n",
-		    indent, indent);
-	else
-		fprintf(out, "%s    fastcgi_pass $pool;\n", indent);
+	else if (flags & (ROUTE_RATE_LIMITED | ROUTE_FAULT_INJECTION))
+		fprintf(out, "%s    limit_conn delayed 1000;\n", indent);
+	if (flags & ROUTE_NONBLOCKING)
+		fprintf(out, "%s    fastcgi_pass %s;\n", indent,
+		    flags & LOCATION_ONLY_GET ? "kept" : "$pool");
 	fprintf(out, "%s}\n", indent);
 }
 

@@ -277,3 +277,12 @@ def test_only_requests_below_a_head_whose_paths_differ_meet_a_regular_expression
     assert found["/odd.x+y/"] == [r"~ ^/odd\.x\+y/[^/]+/b\z", r"~ ^/odd\.x\+y/[^/]+/[^/]+\z",
                                   r"~ ^/[^/]+/fast\z", r"~ ^/[^/]+/notes\z", r"~ ^/[^/]+/[^/]+\z"]
     assert not any(head.startswith("~") for head in found)
+
+
+def test_only_paths_without_other_methods_than_get_skip_the_choice_of_the_upstream_by_method(program):
+    """A request over a kept connection may be sent twice."""
+    text = subprocess.run([program, "nginx-locations"], capture_output=True, text=True, timeout=60, check=True).stdout
+    passes = dict(re.findall(r"location (\S+ ?\S*) {\n(?:(?!location).)*?fastcgi_pass (\S+);", text, re.S))
+    assert passes["= /tree/b/d"] == passes[r"~ ^/[^/]+/fast\z"] == passes["= /"] == "kept"
+    assert passes[r"~ ^/notes/[^/]+\z"] == "$pool"
+    assert passes["= /notes"] == "blocking"
