@@ -9,11 +9,11 @@ import statistics
 import subprocess
 
 from load import start, wrk
-from peers import FcgiWebapp, NginxBare, NginxReturn
+from peers import FcgiWebapp, FixedAnswer, NginxBare, NginxReturn
 from processes import SanityError, wait_for
 
 CONNECTIONS = 64
-PEERS = (FcgiWebapp, NginxReturn, NginxBare)
+PEERS = (FcgiWebapp, FixedAnswer, NginxReturn, NginxBare)
 TICK = 1e6 / os.sysconf("SC_CLK_TCK")  # in microseconds
 
 
@@ -95,6 +95,7 @@ def costs(rounds, seconds, progress, skip):
     """Rows: peer, part, user_us, kernel_us, calls: {system call: calls a request}."""
     rows = []
     for kind in PEERS:
+        kind.unavailable()
         taken = [one_round(kind(), seconds) for _ in range(rounds)]
         calls = taken[-1][1]
         if isinstance(calls, str):

@@ -244,6 +244,20 @@ class UsualPool(NginxPeer):
         build(BUILD / "usual-pool", "cc", "-O2", "-o", BUILD / "usual-pool", HERE / "usual-pool.c", "-lfcgi")
 
 
+class FixedAnswer(NginxPeer):
+    """The floor behind nginx: as many processes as the pool has, which parse nothing and always write the same bytes."""
+
+    name = "fixed answer behind nginx"
+
+    def launch(self):
+        self.processes.start("chrt", "--batch", "0", BUILD / "fixed-answer", self.directory / "app.sock", max(2, os.cpu_count()))
+        super().launch()
+
+    @classmethod
+    def unavailable(cls):
+        build(BUILD / "fixed-answer", "cc", "-O2", "-o", BUILD / "fixed-answer", HERE / "fixed-answer.c")
+
+
 class Program(Peer):
     """An HTTP server that is one program, which is given its address."""
 
