@@ -2,11 +2,10 @@
  * Native histograms: the bucket of every observation, against arithmetic that
  * cannot round, and the cells from which both kinds of histogram are summed.
  */
-#include "support.h"
+#include "request_counters.h"
 
 #include <math.h>
 
-#include "http/request_metrics.h"
 #include "http/router.h"
 #include "metrics/native.h"
 
@@ -141,28 +140,7 @@ the_zero_bucket_has_all_times_up_to_its_threshold(void **state)
 
 /* --- cells ---------------------------------------------------------------- */
 
-static struct registry *registry;
-static struct counters counters;
 static struct native_histogram read_back;
-
-static int
-set_up(void **state)
-{
-	support_clear(state);
-	registry = request_metrics_registry();
-	return registry ? counters_open(
-			      &counters, support_path("counters"), registry, 2)
-			: -1;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	counters_close(&counters);
-	registry_free(registry);
-	return 0;
-}
 
 static struct native_place
 duration_of(unsigned endpoint)
@@ -368,8 +346,6 @@ the_overflow_of_an_older_version_is_still_the_overflow(void **state)
 	assert_int_equal(counters_sum(&counters, index), 5);
 	assert_int_equal(counters_sum_requests(&counters), 5);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
 main(void)

@@ -1,33 +1,9 @@
 /*
  * From an answered request to its values.
  */
-#include "support.h"
+#include "request_counters.h"
 
-#include "http/request_metrics.h"
-#include "metrics/registry.h"
 #include "http/router.h"
-
-static struct registry *registry;
-static struct counters counters;
-
-static int
-set_up(void **state)
-{
-	support_clear(state);
-	registry = request_metrics_registry();
-	return registry ? counters_open(
-			      &counters, support_path("counters"), registry, 2)
-			: -1;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	counters_close(&counters);
-	registry_free(registry);
-	return 0;
-}
 
 static const struct request_sample example = {
     .endpoint = ENDPOINT_health,
@@ -233,8 +209,6 @@ the_registry_has_the_names_of_the_routes_and_of_the_methods(void **state)
 	assert_string_equal(registry->methods[METHOD_DELETE], "DELETE");
 	assert_string_equal(registry->methods[METHOD_OTHER], "other");
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
 main(void)
