@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/number.h"
 
 #define MAGIC "FCGIWAPP"
 
@@ -25,12 +26,6 @@ enum {
 	LABEL_SETS_MAX = 1 << 24,
 };
 
-static size_t
-round_up(size_t size, size_t unit)
-{
-	return (size + unit - 1) / unit * unit;
-}
-
 struct counters_layout
 counters_format_layout(const struct counters_header *header)
 {
@@ -39,12 +34,12 @@ counters_format_layout(const struct counters_header *header)
 	struct counters_layout layout;
 
 	layout.label_sets =
-	    round_up(sizeof(*header) + header->registry_size, LINE);
-	layout.slots = round_up(
+	    number_round_up(sizeof(*header) + header->registry_size, LINE);
+	layout.slots = number_round_up(
 	    layout.label_sets + header->label_set_capacity * sizeof(uint64_t),
 	    LINE);
-	layout.slot_size =
-	    round_up(header->entry_size + values * sizeof(uint64_t), LINE);
+	layout.slot_size = number_round_up(
+	    header->entry_size + values * sizeof(uint64_t), LINE);
 	layout.file_size = layout.slots + header->slot_count * layout.slot_size;
 	return layout;
 }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/number.h"
 
 enum {
 	GROUP = 64,       /* exemplars: less than a page of them */
@@ -25,19 +26,13 @@ struct place {
 	_Atomic int64_t time_ns;
 };
 
-static size_t
-round_up(size_t size, size_t unit)
-{
-	return (size + unit - 1) / unit * unit;
-}
-
 int
 exemplars_open(
     struct exemplars *exemplars, size_t value_count, unsigned slot_count)
 {
 	size_t flags_size =
-	    round_up(value_count / GROUP + 1, _Alignof(struct place));
-	size_t slot_size = round_up(
+	    number_round_up(value_count / GROUP + 1, _Alignof(struct place));
+	size_t slot_size = number_round_up(
 	    flags_size + value_count * sizeof(struct place), ALIGNMENT);
 	char *map = mmap(NULL, slot_size * slot_count, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

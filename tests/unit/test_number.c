@@ -43,12 +43,24 @@ everything_else_is_not_a_number(void **state)
 	}
 }
 
+static void
+a_size_is_rounded_up_to_a_multiple_of_the_unit(void **state)
+{
+	(void)state;
+	assert_int_equal(number_round_up(0, 64), 0);
+	assert_int_equal(number_round_up(1, 64), 64);
+	assert_int_equal(number_round_up(64, 64), 64);
+	assert_int_equal(number_round_up(65, 64), 128);
+	assert_int_equal(number_round_up(7, 3), 9);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(decimal_numbers_are_read),
 	    cmocka_unit_test(everything_else_is_not_a_number),
+	    cmocka_unit_test(a_size_is_rounded_up_to_a_multiple_of_the_unit),
 	};
 
 	return SUPPORT_RUN(tests);
