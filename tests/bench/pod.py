@@ -8,7 +8,6 @@ import statistics
 import sys
 import time
 
-import pytest
 import yaml
 
 from load import measure, start, wrk
@@ -18,7 +17,7 @@ from processes import SanityError, wait_for
 from report import POD_RPS
 
 sys.path.insert(0, str(ROOT / "tests"))
-from cgroups import Cgroup  # noqa: E402
+from cgroups import Cgroup, Unavailable  # noqa: E402
 
 PEERS = (FcgiWebapp, UsualPool, PhpFpm, GoBehindNginx, AxumBehindNginx, NginxLua, Go, Axum)
 CONNECTIONS = 64
@@ -50,8 +49,8 @@ def unavailable():
     try:
         with Cgroup(cpu=0.5, memory=2**26):
             return None
-    except pytest.skip.Exception as skipped:
-        return str(skipped)
+    except Unavailable as reason:
+        return str(reason)
 
 
 @contextlib.contextmanager

@@ -180,6 +180,11 @@ def test_a_quantity_of_kubernetes_is_read(text, value):
     assert pod.quantity(text) == pytest.approx(value)
 
 
+def test_a_machine_without_cgroups_is_a_reason_to_skip_the_pod(tmp_path, monkeypatch):
+    monkeypatch.setattr("cgroups.ROOT", tmp_path / "none")
+    assert "cannot make a cgroup here" in pod.unavailable()
+
+
 def test_a_peer_in_the_limits_of_the_pod_is_measured_and_drawn(build_directory):
     assert in_pod(Faulty("none")) == 0
     result = json.loads((build_directory / "bench.json").read_text())["pod"]
