@@ -6,6 +6,7 @@
  * checks.
  */
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "fuzz.h"
 #include "base/log.h"
 #include "base/program.h"
+#include "metrics/exposition.h"
 #include "metrics/native.h"
 #include "metrics/registry.h"
 #include "metrics/counters.h"
@@ -188,6 +190,24 @@ read_cells(const struct counters *counters)
 	free(cells);
 }
 
+/*
+ * A scrape of a pool that runs, in the format that shows all that the file has.
+ * Collectors find nothing.
+ */
+static void
+render(const struct counters *counters)
+{
+	const struct exposition_source source = {.counters = counters,
+	    .alive = true,
+	    .backlog_fd = -ENOENT,
+	    .root = folder};
+	size_t size;
+	char *bytes = exposition_render(&source, EXPOSITION_PROTOBUF, &size);
+
+	assert(bytes);
+	free(bytes);
+}
+
 /* Read all that a scrape reads. */
 static void
 read_all(const struct counters *counters)
@@ -201,6 +221,7 @@ read_all(const struct counters *counters)
 	for (size_t index = 0; index < count; index++)
 		counters_sum(counters, index);
 	read_cells(counters);
+	render(counters);
 }
 
 int
