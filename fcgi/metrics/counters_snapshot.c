@@ -11,6 +11,7 @@
 #include "metrics/registry.h"
 #include "metrics/busy_time.h"
 #include "metrics/counters_format.h"
+#include "metrics/native.h"
 
 int
 counters_snapshot_new(struct counters *copy, const struct counters *counters)
@@ -193,8 +194,11 @@ restore_fixed(
 	return any;
 }
 
-/* Where any label set is lost, enter all of them again: a worker may have
- * entered one since, at another place. */
+/*
+ * Where any label set is lost, enter all of them again: a worker may have
+ * entered one since, at another place. What a cell without a place had is still
+ * in its classic bucket, from which native_adopt() takes it.
+ */
 static bool
 restore_label_sets(
     struct counters *counters, const struct counters *copy, size_t cut)
@@ -202,6 +206,7 @@ restore_label_sets(
 	const struct registry *registry = counters->registry;
 	bool are_lost = are_label_sets_lost(counters, copy);
 	bool any = are_lost;
+	bool has_place = true;
 
 	if (are_lost)
 		clear_bad_label_sets(counters);
@@ -219,9 +224,13 @@ restore_label_sets(
 			to = counters_find_any(
 			    counters, parts.endpoint, parts.method, parts.code);
 		}
-		if (to != SIZE_MAX)
+		if (to == SIZE_MAX)
+			has_place = false;
+		else
 			any |= restore_value(counters, copy, index, to, cut);
 	}
+	if (!has_place)
+		native_adopt(counters);
 	return any;
 }
 

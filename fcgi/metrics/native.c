@@ -112,15 +112,27 @@ native_read(const struct counters *counters, const struct native_place *place,
 	}
 }
 
+/* The sums of all fixed values. The caller frees them; NULL without memory. */
+static uint64_t *
+sum_fixed(const struct counters *counters)
+{
+	size_t count = counters->registry->fixed_count;
+	uint64_t *sums = calloc(count, sizeof(*sums));
+
+	for (size_t i = 0; sums && i < count; i++)
+		sums[i] = counters_sum(counters, i);
+	return sums;
+}
+
 static void
 adopt(struct counters *counters, const struct native_place *place,
-    const struct counters_label_set *cells, size_t count)
+    const uint64_t *sums, const struct counters_label_set *cells, size_t count)
 {
 	struct native_histogram histogram;
 
 	native_read(counters, place, cells, count, &histogram);
 	for (size_t i = 0; i < REGISTRY_BUCKETS; i++) {
-		uint64_t all = counters_sum(counters, place->first + 1 + i);
+		uint64_t all = sums[place->first + 1 + i];
 
 		if (all > histogram.classic[i])
 			counters_add(counters_values(counters, SLOT_MASTER),
@@ -129,35 +141,48 @@ adopt(struct counters *counters, const struct native_place *place,
 	}
 }
 
-int
-native_adopt(struct counters *counters)
+static void
+adopt_all(struct counters *counters, const uint64_t *sums,
+    const struct counters_label_set *cells, size_t count)
 {
-	const struct registry *registry = counters->registry;
-	unsigned endpoints = (unsigned)registry->endpoint_count;
-	struct counters_label_set *cells;
-	size_t count;
+	unsigned endpoints = (unsigned)counters->registry->endpoint_count;
 
-	if (!registry_has_cells(registry))
-		return 0;
-	cells = calloc(registry->label_set_capacity, sizeof(*cells));
-	if (!cells)
-		return -ENOMEM;
-	count = counters_list_cells(counters, cells);
 	for (const struct registry_family *family = registry_families;
 	     family->family.name; family++) {
 		struct native_place place = {
 		    family->cells, endpoints - 1, family->value};
 
 		if (family->kind == REGISTRY_KIND_HISTOGRAM)
-			adopt(counters, &place, cells, count);
+			adopt(counters, &place, sums, cells, count);
 		if (family->kind != REGISTRY_KIND_ENDPOINT_HISTOGRAM)
 			continue;
 		for (unsigned i = 0; i < endpoints; i++) {
 			place.endpoint = i;
 			place.first = registry_endpoint_value(i, family->value);
-			adopt(counters, &place, cells, count);
+			adopt(counters, &place, sums, cells, count);
 		}
 	}
+}
+
+int
+native_adopt(struct counters *counters)
+{
+	struct counters_label_set *cells;
+	uint64_t *sums;
+
+	if (!registry_has_cells(counters->registry))
+		return 0;
+	cells = calloc(counters->registry->label_set_capacity, sizeof(*cells));
+	/*
+	 * First the buckets: a worker counts in a cell and then in a bucket, so
+	 * what it counts meanwhile is at most missing here.
+	 */
+	sums = sum_fixed(counters);
+	atomic_thread_fence(memory_order_acquire);
+	if (cells && sums)
+		adopt_all(counters, sums, cells,
+		    counters_list_cells(counters, cells));
 	free(cells);
-	return 0;
+	free(sums);
+	return cells && sums ? 0 : -ENOMEM;
 }

@@ -65,8 +65,9 @@ void native_read(const struct counters *counters,
     size_t count, struct native_histogram *histogram);
 
 /*
- * After a file of another version was taken over: count what its classic
- * buckets have beyond its cells. Returns 0, or -ENOMEM.
+ * After a file of another version was taken over, or cells were lost: count
+ * what the classic buckets have beyond their cells. Workers may count
+ * meanwhile; only the master may call it. Returns 0, or -ENOMEM.
  */
 int native_adopt(struct counters *counters);
 

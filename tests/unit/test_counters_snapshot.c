@@ -4,6 +4,8 @@
  */
 #include "guarded_file.h"
 
+#include "metrics/native.h"
+
 enum { STARTS = 5 * 100 + 10 }; /* of five slots */
 
 static void
@@ -172,6 +174,64 @@ a_position_that_went_back_is_not_raised(void **state)
 	close_both(&counters, &copy);
 }
 
+/* The count of a histogram, as native buckets show it. */
+static uint64_t
+native_count(struct counters *counters, struct native_place place)
+{
+	struct counters_label_set *cells =
+	    calloc(registry->label_set_capacity, sizeof(*cells));
+	struct native_histogram histogram;
+	uint64_t sum;
+
+	assert_non_null(cells);
+	native_read(counters, &place, cells,
+	    counters_list_cells(counters, cells), &histogram);
+	free(cells);
+	sum = histogram.native.zero_count;
+	for (size_t i = 0; i < histogram.native.bucket_count; i++)
+		sum += histogram.buckets[i].count;
+	return sum;
+}
+
+/* Other label sets have taken all places of the table meanwhile. */
+static void
+a_cell_that_finds_no_place_again_is_counted_in_no_cell(void **state)
+{
+	const struct native_place place = {REGISTRY_CELLS_DURATION,
+	    ENDPOINT_health,
+	    registry_endpoint_value(
+		ENDPOINT_health, REGISTRY_ENDPOINT_DURATION)};
+	const struct request_sample request = {.endpoint = ENDPOINT_health,
+	    .method = METHOD_GET,
+	    .status = 200,
+	    .duration_ns = 3000000,
+	    .queue_ns = -1};
+	struct counters counters = open_pool();
+	struct counters copy;
+	size_t cell;
+
+	(void)state;
+	for (int i = 0; i < 7; i++)
+		request_metrics_add(&counters, SLOT_WORKER, &request);
+	cell = native_find(
+		   &counters, &place, registry_bucket_of(3000000), 3000000) -
+	       registry->fixed_count;
+	copy = snapshot_of(&counters);
+	counters.label_sets[cell] = 0;
+	for (unsigned i = 0; i < registry->label_set_capacity; i++)
+		if (counters.label_sets[i] == 0)
+			counters.label_sets[i] = counters_format_pack_label_set(
+			    ENDPOINT_root, METHOD_GET, 1000 + i);
+	for (int i = 0; i < 2; i++) {
+		assert_true(counters_snapshot_restore(
+		    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+		assert_int_equal(native_count(&counters, place), 7);
+	}
+	request_metrics_add(&counters, SLOT_WORKER, &request);
+	assert_int_equal(native_count(&counters, place), 8);
+	close_both(&counters, &copy);
+}
+
 int
 main(void)
 {
@@ -183,6 +243,7 @@ main(void)
 		what_is_put_back_twice_is_counted_once_where_the_cut_is_not_known),
 	    TEST(a_file_that_was_written_over_is_raised_to_its_counts),
 	    TEST(a_position_that_went_back_is_not_raised),
+	    TEST(a_cell_that_finds_no_place_again_is_counted_in_no_cell),
 	};
 
 	return SUPPORT_RUN_WITH(tests, open_all, close_all);
