@@ -208,6 +208,7 @@ leave_function(ucontext_t *context)
 static void
 read_frames(struct walk *walk, ucontext_t *context)
 {
+	sigjmp_buf *const outer = escape; /* of the walk that this interrupts */
 	sigjmp_buf here;
 
 	walk->start = (uintptr_t)PC(context);
@@ -221,7 +222,7 @@ read_frames(struct walk *walk, ucontext_t *context)
 		}
 		_Unwind_Backtrace(add_frame, walk);
 	}
-	escape = NULL;
+	escape = outer;
 }
 
 void

@@ -11,16 +11,30 @@
 
 static int answer[2];
 static volatile int zero;
+static bool is_asked_in_walk; /* SIGURG comes at the first fault of a walk */
 
 /* --- what the child does -------------------------------------------------- */
 
 static void
-tell(int number, siginfo_t *info, void *context)
+walk_again(int number, siginfo_t *info, void *context)
 {
 	char text[STACK_TEXT_SIZE];
 
 	(void)number;
 	(void)info;
+	stack_format(context, text);
+}
+
+static void
+tell(int number, siginfo_t *info, void *context)
+{
+	static int faults;
+	char text[STACK_TEXT_SIZE];
+
+	(void)number;
+	(void)info;
+	if (faults++ == 1 && is_asked_in_walk)
+		raise(SIGURG);
 	stack_escape();
 	stack_format(context, text);
 	if (write(answer[1], text, strlen(text)) < 0)
@@ -36,8 +50,12 @@ prepare_and_run(void *argument)
 	const struct sigaction action = {.sa_sigaction = tell,
 	    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
+	const struct sigaction question = {
+	    .sa_sigaction = walk_again, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
 	stack_prepare();
 	stack_use_alternate();
+	sigaction(SIGURG, &question, NULL);
 	for (size_t i = 0; i < COUNT(numbers); i++)
 		sigaction(numbers[i], &action, NULL);
 	(*run)();
@@ -265,6 +283,18 @@ a_smashed_stack_ends_and_begins_with_the_function(void **state)
 	}
 }
 
+static void
+a_walk_in_a_walk_does_not_disturb_it(void **state)
+{
+	struct frames frames;
+
+	(void)state;
+	is_asked_in_walk = true;
+	frames = frames_of(smash_with_garbage);
+	is_asked_in_walk = false;
+	assert_is_in(&frames, 0, smash_with_garbage);
+}
+
 #ifdef __x86_64__
 static APART void
 lose_the_stack(void)
@@ -313,6 +343,7 @@ main(void)
 	    cmocka_unit_test(a_jump_into_data_has_its_address_and_the_caller),
 	    cmocka_unit_test(a_full_stack_has_as_many_frames_as_are_read),
 	    cmocka_unit_test(a_smashed_stack_ends_and_begins_with_the_function),
+	    cmocka_unit_test(a_walk_in_a_walk_does_not_disturb_it),
 #ifdef __x86_64__
 	    cmocka_unit_test(a_stack_pointer_to_nowhere_leaves_the_function),
 #endif
