@@ -222,8 +222,9 @@ move_scoreboard(struct counters *counters)
 int
 counters_guard_install(struct counters *counters, const char *path)
 {
-	struct sigaction action = {
-	    .sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	/* Not deferred: the report may cause another, and go on (stack.h). */
+	struct sigaction action = {.sa_sigaction = on_bus_error,
+	    .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 	int error = 0;
 
 	guard.path = path;

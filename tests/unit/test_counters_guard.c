@@ -138,16 +138,27 @@ a_file_system_without_fallocate_does_as_well(void **state)
 	play(count_on_a_file_system_without_fallocate, 0);
 }
 
+/* Memory whose access is a bus error. */
+static volatile char *elsewhere;
+
 static int
-fault_elsewhere(struct counters *counters)
+map_elsewhere(void)
 {
 	const char *other = support_path("other");
 	int fd = open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
-	(void)counters;
 	CHECK(map != MAP_FAILED);
-	return *(volatile char *)map;
+	elsewhere = map;
+	return 0;
+}
+
+static int
+fault_elsewhere(struct counters *counters)
+{
+	(void)counters;
+	CHECK(map_elsewhere() == 0);
+	return *elsewhere;
 }
 
 static void
@@ -156,6 +167,36 @@ a_bus_error_elsewhere_ends_the_process(void **state)
 	(void)state;
 	assert_says(play(fault_elsewhere, 1000 + SIGBUS),
 	    "outside of the counter file");
+}
+
+static void
+fail_once(int number, siginfo_t *info, void *context)
+{
+	static bool has_failed;
+
+	(void)number;
+	(void)info;
+	(void)context;
+	if (!has_failed) {
+		has_failed = true;
+		(void)*elsewhere;
+	}
+	(void)!write(STDERR_FILENO, "reported\n", 9);
+}
+
+static int
+fault_while_it_is_reported(struct counters *counters)
+{
+	counters_guard_on_bus_error(fail_once);
+	return fault_elsewhere(counters);
+}
+
+static void
+a_bus_error_while_one_is_reported_is_reported(void **state)
+{
+	(void)state;
+	assert_says(
+	    play(fault_while_it_is_reported, 1000 + SIGBUS), "reported");
 }
 
 static int
@@ -263,6 +304,7 @@ main(void)
 	    TEST(a_file_that_stays_short_ends_the_process_and_not_in_a_loop),
 	    TEST(a_file_system_without_fallocate_does_as_well),
 	    TEST(a_bus_error_elsewhere_ends_the_process),
+	    TEST(a_bus_error_while_one_is_reported_is_reported),
 	    TEST(the_last_counts_of_a_deleted_file_are_saved_at_the_end),
 	    TEST(another_master_goes_on_where_the_last_one_died),
 	    TEST(a_reader_of_a_file_that_is_truncated_says_so_and_exits_with_1),
