@@ -106,6 +106,27 @@ read_sockets(const char *text, struct inherited *inherited)
 	return true;
 }
 
+/*
+ * Close each listening socket that the text names. Otherwise they would keep
+ * their paths from the sockets that are opened instead.
+ */
+static void
+close_named(const char *text)
+{
+	while (text) {
+		struct inherited_socket socket;
+		const char *word = text;
+		const char *last = text;
+
+		if (read_socket(&word, ' ', &socket) ||
+		    read_socket(&last, '\0', &socket))
+			close(socket.fd);
+		text = strchr(text, ' ');
+		if (text)
+			text++;
+	}
+}
+
 void
 inherited_read(struct inherited *inherited)
 {
@@ -118,10 +139,13 @@ inherited_read(struct inherited *inherited)
 		return;
 	if (read_number(&text, ' ', INT_MAX, &pid) &&
 	    pid == (uintmax_t)getpid()) {
-		if (!read_sockets(text, inherited))
+		if (!read_sockets(text, inherited)) {
 			log_text(LOG_WARNING,
-			    "%s does not name three listening sockets: ignored",
+			    "%s does not name three listening sockets: "
+			    "ignored, and those that it names are closed",
 			    VARIABLE);
+			close_named(text);
+		}
 		for (size_t i = 0; i < inherited->count; i++)
 			fcntl(inherited->sockets[i].fd, F_SETFD, FD_CLOEXEC);
 	}

@@ -34,8 +34,9 @@ void inherited_unpass(const struct inherited *inherited);
 
 /*
  * Read the variable and remove it from the environment. Without a variable for
- * this process there are no sockets, and also, with a log line, where anything
- * in it is not a listening unix socket.
+ * this process there are no sockets. If anything in it is not a listening unix
+ * socket, such as in the format of another version, there are none either: log
+ * that, and close those that it names, so that others can be opened.
  */
 void inherited_read(struct inherited *inherited);
 

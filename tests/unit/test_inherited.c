@@ -194,8 +194,9 @@ what_does_not_name_three_listening_sockets_is_refused_as_a_whole(void **state)
 	for (size_t i = 0; i < COUNT(invalid); i++) {
 		struct inherited inherited;
 		const char *said;
+		int listening = dup(sockets.metrics.fd);
 
-		set_variable(invalid[i], sockets.metrics.fd, pair[0], file);
+		set_variable(invalid[i], listening, pair[0], file);
 		support_capture();
 		inherited_read(&inherited);
 		said = support_said();
@@ -203,10 +204,36 @@ what_does_not_name_three_listening_sockets_is_refused_as_a_whole(void **state)
 		if (inherited.count != 0)
 			fail_msg("taken: %s", invalid[i]);
 		assert_null(getenv(VARIABLE));
+		close(listening);
 	}
 	close(pair[0]);
 	close(pair[1]);
 	close(file);
+}
+
+/* As a version with more sockets passes them. */
+static void
+a_variable_of_another_format_does_not_keep_the_pool_from_its_sockets(
+    void **state)
+{
+	struct sockets next = {0};
+	char text[300];
+	const char *said;
+	int error;
+
+	(void)state;
+	assert_int_equal(sockets_pass(&sockets), 0);
+	snprintf(text, sizeof(text), "%s 99:1:1", getenv(VARIABLE));
+	setenv(VARIABLE, text, 1);
+	support_capture();
+	error = sockets_open(&next, &options);
+	said = support_said();
+	assert_int_equal(error, 0);
+	assert_says(said, "does not name");
+	assert_null(getenv(VARIABLE));
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(access(metrics, F_OK), 0);
+	sockets = next;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -222,6 +249,8 @@ main(void)
 	    TEST(a_variable_of_another_process_is_ignored_and_removed),
 	    TEST(
 		what_does_not_name_three_listening_sockets_is_refused_as_a_whole),
+	    TEST(
+		a_variable_of_another_format_does_not_keep_the_pool_from_its_sockets),
 	};
 
 	return SUPPORT_RUN(tests);
