@@ -57,6 +57,18 @@ def test_nginx_accepts_a_program_without_a_route_that_has_a_rate_limit(folder):
     assert "location = /bye {" in text and "zone=harmful burst" not in text
 
 
+def test_nginx_accepts_more_locations_than_a_variable_of_the_environment_can_hold(folder):
+    """The kernel's limit for one is 128 KiB, which is about 500 routes of blocking workers."""
+    program = folder / "program"
+    location = "location = /route/%d { fastcgi_pass blocking; fastcgi_read_timeout 10s; }\n"
+    (folder / "more").write_text("".join(location % number for number in range(2000)))
+    program.write_text(f'#!/bin/sh\n"{PROGRAM}" "$@" && [ "$1" != nginx-locations ] || cat "{folder}/more"\n')
+    program.chmod(0o755)
+    assert (folder / "more").stat().st_size > 128 << 10
+    text = dump(folder, PROGRAM=str(program))
+    assert "location = /bye {" in text and location % 0 in text and location % 1999 in text
+
+
 # --- what the log says --------------------------------------------------------
 
 
