@@ -120,16 +120,23 @@ def test_two_reloads_at_once_end_with_the_newest_configuration(own_service, conf
     assert not list(service.run_dir.glob("*.new"))
 
 
-def test_a_reload_that_comes_before_nginx_waits_for_it(own_service):
+@pytest.mark.parametrize("pid_file", [False, True])
+def test_a_reload_that_comes_before_nginx_waits_for_it(own_service, pid_file):
+    """The pid file that a killed nginx has left may name another process by now."""
     service = own_service(start=False, WORKERS=2)
     service.run_dir.mkdir()
     conf = service.run_dir / "nginx.conf"
     conf.write_text("# of an earlier run")
-    with subprocess.Popen([ROOT / "scripts/nginx", "reload"], cwd=service.folder, env=service.environment,
-                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as reload:
-        wait_for(lambda: "http {" in conf.read_text(), what="the new configuration")
-        service.start()
-        assert reload.wait(30) == 0, reload.stderr.read()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        if pid_file:
+            (service.run_dir / "nginx.pid").write_text(f"{other.pid}\n")
+        with subprocess.Popen([ROOT / "scripts/nginx", "reload"], cwd=service.folder, env=service.environment,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as reload:
+            wait_for(lambda: "http {" in conf.read_text(), what="the new configuration")
+            service.start()
+            assert reload.wait(30) == 0, reload.stderr.read()
+        assert other.poll() is None, "the other process got the signal"
+        other.kill()
 
 
 def test_an_installed_service_has_the_snippets_of_its_tree(conf_d):
