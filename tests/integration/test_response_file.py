@@ -108,3 +108,17 @@ def test_an_answer_with_a_file_is_counted_once_as_the_endpoint_s(service):
     assert service.get("/file/large.mp4").status == 200
     wait_for(lambda: service.requests().get(("file", "GET", "200")) == before + 1)
     assert ("other", "GET", "200") not in service.requests()
+
+
+def test_without_a_folder_a_handler_that_sends_a_file_fails_and_no_other_is_called(program):
+    folder = short_folder()
+    service = Service(folder, PROGRAM=program, WORKERS=2)
+    try:
+        service.start()
+        answer = service.get("/file/large.mp4")
+        assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
+        assert service.get("/.files/large.mp4").status == 404
+        wait_for(lambda: service.requests().get(("file", "GET", "200")) == 1)
+    finally:
+        service.kill()
+        shutil.rmtree(folder, ignore_errors=True)
