@@ -115,8 +115,29 @@ def test_every_recorded_series_is_used_by_an_alert_or_another_rule():
     assert [rule["record"] for rule in rules() if "record" in rule and rule["record"] not in text] == []
 
 
-def test_the_operator_gets_the_same_rules():
-    document = yaml.safe_load((ROOT / "k8s/optional/prometheus-operator-rules.yaml").read_text())
-    shipped = {group["name"]: group["rules"] for group in document["spec"]["groups"]}
-    groups = [group for path in RULES if path.name != "alarm-chain.yml" for group in yaml.safe_load(path.read_text())["groups"]]
-    assert shipped == {group["name"]: group["rules"] for group in groups}
+def operator_groups():
+    return yaml.safe_load((ROOT / "k8s/optional/prometheus-operator-rules.yaml").read_text())["spec"]["groups"]
+
+
+def test_the_operator_gets_the_same_rules_with_longer_windows_for_cadvisor():
+    shipped = {group["name"]: group["rules"] for group in operator_groups()}
+    texts = [re.sub(r"(rate\(container_[^\[]*)\[45s\]", r"\1[2m]", path.read_text()) for path in RULES if path.name != "alarm-chain.yml"]
+    assert shipped == {group["name"]: group["rules"] for text in texts for group in yaml.safe_load(text)["groups"]}
+
+
+def test_an_alert_of_the_operator_fires_where_cadvisor_is_scraped_every_30_seconds(tmp_path):
+    """As in kube-prometheus. The rules are evaluated at any time between two scrapes."""
+    labels = '{namespace="fcgi-webapp", pod="a", container="nginx"}'
+    series = {"container_cpu_usage_seconds_total": "0+6x40", "container_spec_cpu_quota": "20000x40", "container_spec_cpu_period": "100000x40"}
+    firing = 'count(ALERTS{alertname="ContainerCPUNearLimit", alertstate="firing", container="nginx"})'
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": operator_groups()}))
+    (tmp_path / "test.yml").write_text(yaml.safe_dump({
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "10s",
+        "tests": [{
+            "interval": "30s",
+            "input_series": [{"series": name + labels, "values": values} for name, values in series.items()],
+            "promql_expr_test": [{"expr": firing, "eval_time": "10m", "exp_samples": [{"labels": "{}", "value": 1}]}],
+        }],
+    }))
+    assert "SUCCESS" in run("promtool", "test", "rules", tmp_path / "test.yml")
