@@ -41,7 +41,6 @@ import os
 import pathlib
 import platform
 import re
-import shutil
 import subprocess
 import sys
 
@@ -50,6 +49,7 @@ import chart
 import costs
 import growth
 import pod
+import record
 import report
 from load import turn
 from optional_peers import Axum, AxumBehindNginx, NginxLua, PhpFpm, Revision
@@ -85,7 +85,15 @@ def machine():
         "python": platform.python_version(),
         "php": " ".join(read(PhpFpm.program() or "php-fpm", "-v").split()[1:2]),
         "rust": " ".join(read("rustc", "--version").split()[1:2]),
+        "mitigations": mitigations(),
     }
+
+
+def mitigations():
+    """The names of the processor's vulnerabilities that the kernel works around, which
+    makes system calls slower."""
+    files = sorted(pathlib.Path("/sys/devices/system/cpu/vulnerabilities").glob("*"))
+    return [file.name for file in files if file.read_text().startswith("Mitigation")]
 
 
 def progress(text):
@@ -180,30 +188,6 @@ def run(settings, peers, in_pod):
     return result
 
 
-def insert(page, marker, text):
-    """Between the two markers of a page in Markdown."""
-    edited, count = re.subn(
-        rf"(<!-- {marker} -->\n).*(<!-- /{marker} -->)",
-        lambda match: f"{match.group(1)}\n{text}\n{match.group(2)}",
-        page.read_text(),
-        flags=re.DOTALL,
-    )
-    if count != 1:
-        raise SystemExit(f"bench: {page} has lost its markers")
-    page.write_text(edited)
-
-
-def record(result, text):
-    """Into docs/benchmarks.md and README.md, each between its two markers, with the
-    charts."""
-    insert(ROOT / "docs" / "benchmarks.md", "measured", text)
-    if result["rows"]:
-        shutil.copy(BUILD / "bench.svg", ROOT / "docs" / "benchmarks.svg")
-    if "pod" in result:
-        insert(ROOT / "README.md", "measured", report.readme(result))
-        shutil.copy(BUILD / "pod.svg", ROOT / "docs" / "benchmarks-pod.svg")
-
-
 def numbers(text):
     values = [int(word) for word in re.split(r"[ ,]+", text.strip())]
     if not all(1 <= value <= 1000 for value in values):
@@ -246,7 +230,7 @@ def main(argv=None, peers=None):
         (BUILD / "pod.svg").write_text(chart.draw(result["pod"]["rows"], chart.POD_PANELS))
     print(text)
     if settings.record:
-        record(result, text)
+        record.record(result, text)
     return 0
 
 

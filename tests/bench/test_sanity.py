@@ -19,6 +19,7 @@ import optional_peers  # noqa: E402
 import peers  # noqa: E402
 import pod  # noqa: E402
 import processes  # noqa: E402
+import record  # noqa: E402
 
 
 class Faulty(peers.Peer):
@@ -226,8 +227,20 @@ def test_a_record_finds_its_place_on_each_page(page, tmp_path):
     copy = tmp_path / "page.md"
     copy.write_text((peers.ROOT / page).read_text())
     for text in ("RECORD ONE", "RECORD TWO"):
-        bench.insert(copy, "measured", text)
+        record.insert(copy, "measured", text)
     assert "RECORD TWO" in copy.read_text() and "RECORD ONE" not in copy.read_text()
+
+
+def test_a_run_replaces_the_line_of_its_own_kind_of_processor_and_no_other():
+    def run_on(cpu, figure):
+        claims = [{"what": "cpu vs nginx return 200, 64 connections", "figure": figure}]
+        return {"machine": {"cpu": cpu, "nginx": "1.26"}, "date": "2026-11-30", "must_show": claims}
+
+    text = ""
+    for cpu, figure in (("one", 1.5), ("two", 2), ("one", 1.75)):
+        text = record.processors(text, run_on(cpu, figure))
+    lines = [[cell.strip() for cell in line.split("|")[1:5]] for line in text.splitlines()[2:]]
+    assert lines == [["two", "2026-11-30", "1.26", "2"], ["one", "2026-11-30", "1.26", "1.75"]]
 
 
 def test_system_calls_are_read_from_what_strace_prints(tmp_path):
