@@ -30,6 +30,9 @@ Writes build/bench/bench.json:
                 may trace, calls: of the system, a request
     blocking    rows: case, peer, rps, p50_ms, p90_ms, p99_ms; ratios: medians of
                 the rounds' ratios
+    prometheus  series of a pod by source; sizes: pods, series, cpu_ms (of a scrape
+                of a pod), memory; history: bytes_a_sample, bytes_a_series, rules_ms
+                (for each pod and evaluation); interval in s; limits in k8s/
     metrics     of make bench-metrics: what, figure, unit
 """
 
@@ -45,8 +48,10 @@ import subprocess
 import sys
 
 import blocking
+import capacity
 import chart
 import costs
+import fleet
 import growth
 import pod
 import record
@@ -56,7 +61,7 @@ from optional_peers import Axum, AxumBehindNginx, NginxLua, PhpFpm, Revision
 from peers import BUILD, PATH, ROOT, FcgiWebapp, Go, GoBehindNginx, Hypercorn, NginxBare, NginxReturn, UsualPool, Uvicorn
 from processes import SanityError
 
-PARTS = ("peers", "pod", "revision", "costs", "growth", "instrumentation", "pool", "metrics", "blocking")
+PARTS = ("peers", "pod", "revision", "costs", "growth", "instrumentation", "pool", "metrics", "blocking", "prometheus")
 PEERS = (NginxReturn, NginxBare, NginxLua, FcgiWebapp, UsualPool, PhpFpm, Go, GoBehindNginx, Axum, AxumBehindNginx)
 PEERS += (Uvicorn, Hypercorn)
 SKIPPED = []  # what takes no part, and why
@@ -183,6 +188,11 @@ def run(settings, peers, in_pod):
         result["metrics"] = metrics_cost()
     if "blocking" in settings.parts:
         result["blocking"] = blocking.blocking(settings.rounds, short, progress)
+    if "prometheus" in settings.parts:
+        if reason := fleet.unavailable():
+            skip("Prometheus for many pods", reason)
+        else:
+            result["prometheus"] = fleet.fleet(progress)
     result["skipped"] = SKIPPED
     result["must_show"] = report.must_show(result)
     return result
@@ -224,6 +234,8 @@ def main(argv=None, peers=None):
         print(f"bench: stopped, no figure is to be trusted: {error}", file=sys.stderr)
         return 1
     text = report.text(result)
+    if "prometheus" in result:
+        text += "\n" + capacity.tables(result["prometheus"], result["machine"], result["date"])
     (BUILD / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
     (BUILD / "bench.svg").write_text(chart.draw(result["rows"]))
     if "pod" in result:

@@ -4,10 +4,12 @@ two markers of a page, and a line for its kind of processor."""
 import re
 import shutil
 
+import capacity
 import report
 from peers import BUILD, ROOT
 
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
+SCALING = ROOT / "docs" / "scaling.md"
 # The columns of the table of processors: title, and the figure's name in must_show.
 PROCESSOR_FIGURES = (
     ("CPU: return 200", "cpu vs nginx return 200, 64 connections"),
@@ -46,7 +48,7 @@ def processors(text, result):
 
 
 def record(result, text):
-    """Into docs/benchmarks.md and README.md, with the charts."""
+    """Into docs/benchmarks.md, docs/scaling.md and README.md, with the charts."""
     insert(BENCHMARKS, "measured", text)
     insert(BENCHMARKS, "processors", processors(section(BENCHMARKS, "processors"), result))
     if result["rows"]:
@@ -54,3 +56,7 @@ def record(result, text):
     if "pod" in result:
         insert(ROOT / "README.md", "measured", report.readme(result))
         shutil.copy(BUILD / "pod.svg", ROOT / "docs" / "benchmarks-pod.svg")
+        if any(row["peer"] == report.OURS for row in result["pod"]["rows"]):
+            insert(SCALING, "measured", capacity.pods_table(result["pod"], result["machine"], result["date"]))
+    if "prometheus" in result:
+        insert(SCALING, "prometheus", capacity.tables(result["prometheus"], result["machine"], result["date"]))

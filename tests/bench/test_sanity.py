@@ -14,7 +14,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import bench  # noqa: E402
+import capacity  # noqa: E402
 import costs  # noqa: E402
+import fleet  # noqa: E402
 import optional_peers  # noqa: E402
 import peers  # noqa: E402
 import pod  # noqa: E402
@@ -222,12 +224,15 @@ def test_a_peer_that_uses_more_than_its_limits_stops_the_run(capfd, monkeypatch)
 # --- the record and the table of costs --------------------------------------
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
-def test_a_record_finds_its_place_on_each_page(page, tmp_path):
+@pytest.mark.parametrize(
+    ("page", "marker"),
+    [("README.md", "measured"), ("docs/benchmarks.md", "measured"), ("docs/scaling.md", "measured"), ("docs/scaling.md", "prometheus")],
+)
+def test_a_record_finds_its_place_on_each_page(page, marker, tmp_path):
     copy = tmp_path / "page.md"
     copy.write_text((peers.ROOT / page).read_text())
     for text in ("RECORD ONE", "RECORD TWO"):
-        record.insert(copy, "measured", text)
+        record.insert(copy, marker, text)
     assert "RECORD TWO" in copy.read_text() and "RECORD ONE" not in copy.read_text()
 
 
@@ -251,3 +256,28 @@ def test_system_calls_are_read_from_what_strace_prints(tmp_path):
     calls = costs.calls_of((tmp_path / "calls").read_text())
     assert (calls["getppid"], calls["rmdir"]) == (7, 1)
     assert "total" not in calls
+
+
+# --- what Prometheus needs ---------------------------------------------------
+
+
+def test_the_limits_of_prometheus_are_reached_at_the_number_of_pods_that_uses_them_up():
+    sizes = [{"pods": pods, "series": 100 * pods, "cpu_ms": 2, "memory": (50 + pods) * 2**20} for pods in (10, 110)]
+    history = {"bytes_a_sample": 1, "bytes_a_series": 0, "rules_ms": 16}
+    limits = {"cores": 1, "memory": 2**30, "disk": 2 * 200 * 8640 * 15 * 40, "days": 15}
+    result = {"series": {"one": 150, "other": 50}, "sizes": sizes, "history": history, "interval": 10, "limits": limits}
+    # A pod has twice the series that were scraped: 4 ms for a scrape and 16 ms for the rules every 10 s, and 2 MiB.
+    assert re.findall(r"^\| (\w+).*\| +([\d,]+) \|$", capacity.limits_table(result), re.M) == [("disk", "80"), ("memory", "487"), ("CPU", "500")]
+
+
+def test_prometheus_is_measured_over_scrapes_and_history(build_directory, monkeypatch):
+    if reason := fleet.unavailable():
+        pytest.skip(reason)
+    for name, value in (("SIZES", (1, 3)), ("SCRAPES", 1), ("HISTORY", 600), ("HISTORY_PODS", 1), ("EVALUATIONS", 1)):
+        monkeypatch.setattr(fleet, name, value)
+    monkeypatch.setattr(fleet, "BUILD", build_directory)
+    monkeypatch.setattr(fleet, "interval", lambda: 5)
+    result = fleet.fleet(print)
+    assert result["sizes"][1]["series"] == pytest.approx(3 * result["sizes"][0]["series"])
+    assert result["series"]["fcgi-webapp"] > 300
+    assert 0.1 < result["history"]["bytes_a_sample"] < 16
