@@ -12,10 +12,12 @@ far apart as in k8s/. Even so a pod got only 178 % of its request at times, wher
 import csv
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from cluster import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
@@ -34,12 +36,17 @@ def decisions(settings, points, seconds, nginx=0.0):
     return [(0, moments[0].replicas), *((now.time, now.replicas) for before, now in pairs if before.replicas != now.replicas)]
 
 
+def settings_of(case):
+    """Those of the recording, whatever the manifest says today."""
+    of = case["settings"]
+    metrics = [autoscaler.Metric(**metric) for metric in of["metrics"]]
+    return autoscaler.Settings(metrics, of["least"], of["most"], *(autoscaler.Rules(**of[way]) for way in ("up", "down")))
+
+
 @pytest.mark.parametrize("case", CONTROLLER, ids=lambda case: case["name"])
 def test_the_simulation_decides_as_the_controller_of_kubernetes_does(case):
-    of = case["settings"]
-    metrics, rules = [autoscaler.Metric(**metric) for metric in of["metrics"]], {way: autoscaler.Rules(**of[way]) for way in ("up", "down")}
-    settings = autoscaler.Settings(metrics, of["least"], of["most"], **rules)
-    assert decisions(settings, case["load"], case["seconds"], case["nginx"]) == [tuple(pair) for pair in case["replicas"]]
+    decided = decisions(settings_of(case), case["load"], case["seconds"], case["nginx"])
+    assert decided == [tuple(pair) for pair in case["replicas"]]
 
 
 def test_the_simulation_scales_when_a_cluster_did():
@@ -47,7 +54,7 @@ def test_the_simulation_scales_when_a_cluster_did():
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
     steps = [rows[0], *(now for before, now in zip(rows, rows[1:]) if now["load"] != before["load"])]
     seen = [rows[0], *(now for before, now in zip(rows, rows[1:]) if now["replicas"] != before["replicas"])]
-    settings = autoscaler.read_settings()
+    settings = settings_of(CONTROLLER[0])
     pool = dataclasses.replace(settings.metrics[0], request=0.04, limit=0.04 * 1.78)
     settings = dataclasses.replace(settings, metrics=[pool, *settings.metrics[1:]])
     simulated = decisions(settings, [(row["second"], row["load"], False) for row in steps], int(rows[-1]["second"]))
@@ -59,3 +66,13 @@ def test_the_simulation_scales_when_a_cluster_did():
 def test_the_page_about_scaling_shows_what_the_simulation_says_for_our_manifest():
     shown = record.section(scaling.PAGE, "simulated").strip()
     assert shown == scaling.simulated(autoscaler.read_settings()).strip(), "run: /usr/bin/python3 tests/bench/scaling.py --record"
+
+
+def test_the_page_about_scaling_adds_metrics_that_its_adapter_serves():
+    adapter, added, _ = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```$", scaling.PAGE.read_text(), re.M | re.S))
+    served = {rule["name"]["as"]: rule["metricsQuery"] for rule in adapter["rules"]}
+    assert {metric["pods"]["metric"]["name"] for metric in added} == set(served)
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    for query in served.values():
+        for name in re.findall(r"\b(http_\w+?)(?:_sum|_count)?{", query):
+            assert f"`{name}`" in reference
