@@ -48,10 +48,11 @@ def processors(text, result):
 
 
 def record(result, text):
-    """Into docs/benchmarks.md, docs/scaling.md and README.md, with the charts."""
-    insert(BENCHMARKS, "measured", text)
-    insert(BENCHMARKS, "processors", processors(section(BENCHMARKS, "processors"), result))
+    """Into docs/benchmarks.md, docs/scaling.md and README.md, with the charts. Of a run
+    without the peers, only what the other pages show."""
     if result["rows"]:
+        insert(BENCHMARKS, "measured", text)
+        insert(BENCHMARKS, "processors", processors(section(BENCHMARKS, "processors"), result))
         shutil.copy(BUILD / "bench.svg", ROOT / "docs" / "benchmarks.svg")
     if "pod" in result:
         insert(ROOT / "README.md", "measured", report.readme(result))
