@@ -237,6 +237,22 @@ def test_a_post_is_not_sent_twice(own_service):
     assert after[CRASHED] == before[CRASHED] + 1
 
 
+def test_a_post_to_a_path_that_only_answers_get_survives_the_death_of_its_worker(own_service):
+    """It goes over a kept connection, like a GET, and its 405 has no effect."""
+    service = own_service(WORKERS=1, NGINX_WORKERS=1)
+    assert service.get("/").status == 200
+    (victim,) = service.workers
+    os.kill(victim, signal.SIGSTOP)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(service.request("POST", "/")))
+    thread.start()
+    wait_for(lambda: b"Writing: 2" in service.get("/nginx_status", port=service.metrics_port).body, what="the request in the worker")
+    os.kill(victim, signal.SIGKILL)
+    thread.join()
+    assert answers[0].status == 405
+    assert service.requests().get(("root", "POST", "502")) is None
+
+
 def test_with_the_pool_gone_it_is_a_502_problem_at_once(own_service):
     service = own_service(start=False)
     service.process = subprocess.Popen([ROOT / "scripts/nginx"], env=service.environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
