@@ -110,6 +110,13 @@ def test_an_answer_with_a_file_is_counted_once_as_the_endpoint_s(service):
     assert ("other", "GET", "200") not in service.requests()
 
 
+def test_the_access_log_has_the_method_of_a_request_that_a_file_answers(service):
+    """nginx changes the method to GET before it looks for the file."""
+    assert service.request("POST", "/file/large.mp4?logged").status == 200
+    lines = wait_for(lambda: [line for line in service.access_log() if line["uri"] == "/file/large.mp4?logged"])
+    assert [(line["method"], line["bytes"]) for line in lines] == [("POST", SIZE)]
+
+
 def test_without_a_folder_a_handler_that_sends_a_file_fails_and_no_other_is_called(program):
     folder = short_folder()
     service = Service(folder, PROGRAM=program, WORKERS=2)
