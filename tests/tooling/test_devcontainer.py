@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SETTINGS = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
 DOCKERFILE = (ROOT / ".devcontainer" / SETTINGS["build"]["dockerfile"]).read_text().replace("\\\n", " ")
@@ -25,15 +27,27 @@ def test_the_dev_container_is_on_the_base_of_the_image():
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M) == [base]
 
 
-def test_the_dev_container_has_the_packages_of_make_run_and_of_an_editor(tmp_path):
-    """scripts/deps names them where it cannot ask dpkg."""
+@pytest.fixture
+def packages(tmp_path):
+    """What the dev container installs. scripts/deps names the packages of its groups where it cannot ask dpkg."""
     for tool in ("dirname", "sed"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
     groups = re.search(r"scripts/deps ([a-z ]+)", DOCKERFILE)[1].split()
     command = ["/bin/sh", ROOT / "scripts/deps", *groups]
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
-    assert {"gcc", "make", "libfcgi-dev", "libcmocka-dev", "clang-format", "clangd", "gdb"} <= set(done.stderr.split())
+    return {*done.stderr.split(), *re.search(r"apt-get install (.*)", DOCKERFILE)[1].split()}
+
+
+def test_the_dev_container_has_the_packages_of_make_run_and_of_an_editor(packages):
+    assert {"gcc", "make", "libfcgi-dev", "libcmocka-dev", "clang-format", "clangd", "gdb"} <= packages
+
+
+def test_the_dev_container_has_the_programs_of_the_readme(packages):
+    """Except where the README says that a block needs more."""
+    readme = re.sub(r"<!-- not run.*?-->\n```.*?```", "", (ROOT / "README.md").read_text(), flags=re.S)
+    programs = {line.split()[0] for block in re.findall(r"```sh\n(.*?)```", readme, re.S) for line in block.splitlines()}
+    assert {"make", "curl"} <= programs <= packages
 
 
 def test_the_files_that_the_dev_container_copies_are_in_the_context():
