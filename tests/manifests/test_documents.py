@@ -200,5 +200,14 @@ def test_the_autoscaler_adds_pods_before_the_cpu_limit_of_the_pool_or_of_nginx_h
 def test_an_update_starts_a_new_pod_before_it_stops_an_old_one():
     spec = get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    keys = [c["topologyKey"] for c in spec["template"]["spec"]["topologySpreadConstraints"]]
-    assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+@several_pods
+def test_an_update_spreads_its_pods_over_nodes_also_where_these_have_no_zone():
+    pod = get("Deployment", "fcgi-webapp", "fcgi-webapp")["spec"]["template"]["spec"]
+    # The scheduler ignores nodes that lack the label of any constraint, so there must be no other.
+    [nodes] = pod["topologySpreadConstraints"]
+    assert nodes["topologyKey"] == "kubernetes.io/hostname"
+    assert nodes["matchLabelKeys"] == ["pod-template-hash"], "the pods of the old version are about to go"
+    [zones] = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert zones["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
