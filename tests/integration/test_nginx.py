@@ -172,6 +172,21 @@ def test_nginx_and_the_program_give_an_error_the_same_title(folder, service):
     assert {code: service.get(f"/status/{code}").json["title"] for code in titles} == titles
 
 
+# --- kept connections -----------------------------------------------------------
+
+
+def test_a_connection_of_the_age_that_is_set_ends_with_a_response(own_service):
+    service = own_service(WORKERS=2, KEEPALIVE_TIME="100ms")
+    client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+
+    def ended():
+        client.request("GET", "/bye")
+        answer = client.getresponse()
+        return answer.read() and answer.headers["Connection"] == "close"
+
+    wait_for(ended)
+
+
 # --- compression ----------------------------------------------------------------
 
 
