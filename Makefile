@@ -286,9 +286,10 @@ test-workflow: ## every step of the test workflow, in order, on a clean clone
 	@scripts/deps test
 	@scripts/run-workflow .github/workflows/test.yml
 
-test-kind: ## k8s/ on the kind cluster of kubectl, from nothing to an alarm
+test-kind: ## k8s/ on the kind cluster of kubectl: updates and faults under load, an alert
+	@scripts/deps cluster
 	@scripts/load-image
-	@scripts/release-kind
+	@$(PYTEST) -rs tests/cluster
 
 lint: lint-workflows
 lint-workflows:

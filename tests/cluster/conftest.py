@@ -27,7 +27,7 @@ def pytest_exception_interact():
 @pytest.fixture(scope="session", autouse=True)
 def applied():
     kubernetes.apply()
-    for namespace in (APPLICATION,):
+    for namespace in (APPLICATION, MONITORING):
         kubectl("wait", "deployment", "--all", "--for=condition=Available", "--timeout=300s", namespace=namespace)
 
 

@@ -48,6 +48,10 @@ def name(thing):
     return thing["metadata"]["name"]
 
 
+def node(pod):
+    return pod["spec"]["nodeName"]
+
+
 def pods():
     """The service's pods that are not being deleted."""
     items = get("pods", f"--selector={SELECTOR}")["items"]

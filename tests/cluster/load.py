@@ -79,4 +79,5 @@ class Load:
         opened = sum(c.opened for c in self.connections)
         requests = len(self.answers) + len(self.failures)
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds().items())
-        return f"{requests} requests over {opened} connections in {self.lasted:.1f} s, {len(self.failures)} failed" + (f" ({kinds})" if kinds else "")
+        failed = f"{len(self.failures)} failed" + (f" ({kinds})" if kinds else "")
+        return f"{requests} requests over {opened} connections in {self.lasted:.1f} s, {failed}"
