@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster import ROOT
+from cluster import ROOT, of_kind
 
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 import autoscaler  # noqa: E402
@@ -63,6 +63,7 @@ def test_the_simulation_scales_when_a_cluster_did():
     assert [second for second, _ in simulated] == pytest.approx([row["second"] for row in seen], abs=2 * autoscaler.SYNC)
 
 
+@pytest.mark.skipif(not of_kind("HorizontalPodAutoscaler"), reason="the service has no autoscaler")
 def test_the_page_about_scaling_shows_what_the_simulation_says_for_our_manifest():
     shown = record.section(scaling.PAGE, "simulated").strip()
     assert shown == scaling.simulated(autoscaler.read_settings()).strip(), "run: /usr/bin/python3 tests/bench/scaling.py --record"
