@@ -31,17 +31,22 @@ def quantity(text):
     return float(number) * (UNITS[unit] if unit else 1)
 
 
-def limits():
-    """{container: {"cpu": cores, "memory": bytes}} of the Deployment."""
+def containers():
+    """{name: container} of the Deployment."""
     documents = yaml.safe_load_all((ROOT / "k8s" / "10-fcgi-webapp.yaml").read_text())
     (deployment,) = (document for document in documents if document["kind"] == "Deployment")
-    containers = {one["name"]: one["resources"]["limits"] for one in deployment["spec"]["template"]["spec"]["containers"]}
-    return {name: {what: quantity(containers[name][what]) for what in ("cpu", "memory")} for name in ("app", "nginx")}
+    return {one["name"]: one for one in deployment["spec"]["template"]["spec"]["containers"]}
+
+
+def limits():
+    """{container: {"cpu": cores, "memory": bytes}} of the pool and nginx."""
+    of = {name: containers()[name]["resources"]["limits"] for name in ("app", "nginx")}
+    return {name: {what: quantity(limit[what]) for what in ("cpu", "memory")} for name, limit in of.items()}
 
 
 def nginx_workers():
-    """Those of the image."""
-    return int(re.search(r"NGINX_WORKERS=(\d+)", (ROOT / "Dockerfile").read_text())[1])
+    """Those of the nginx in the pod."""
+    return int(next(one["value"] for one in containers()["nginx"]["env"] if one["name"] == "NGINX_WORKERS"))
 
 
 def unavailable():

@@ -41,6 +41,11 @@ def get(kind, namespace, wanted):
     return None
 
 
+def cores(text):
+    """A quantity of CPU, such as 200m or 2."""
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+
+
 class Pod:
     """The pod that a workload makes, with where it lives and how it is labelled."""
 

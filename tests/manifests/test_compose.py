@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from cluster import PODS, ROOT, get
+from cluster import PODS, ROOT, cores, get
 
 FILE = ROOT / "monitoring/compose.yaml"
 # A variable stands for its default.
@@ -20,10 +20,6 @@ each = pytest.mark.parametrize("name", CONTAINERS)
 def size(text):
     digits, unit = re.fullmatch(r"(\d+)([A-Za-z]+)", text).groups()
     return int(digits) * UNITS[unit]
-
-
-def cores(text):
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 def mounts(service):

@@ -1,11 +1,12 @@
 """The files of k8s/: what kubectl reads, in which order, and which parts are generated."""
 
+import math
 import re
 import shutil
 import subprocess
 
 import pytest
-from cluster import DOCUMENTS, K8S, PODS, ROOT, get, name, of_kind, pod
+from cluster import DOCUMENTS, K8S, PODS, ROOT, cores, get, name, of_kind, pod
 
 
 def generator(root, *arguments):
@@ -191,9 +192,15 @@ def test_the_autoscaler_adds_pods_before_the_cpu_limit_of_the_pool_or_of_nginx_h
     targets = {}
     for metric in get("HorizontalPodAutoscaler", "fcgi-webapp", "fcgi-webapp")["spec"]["metrics"]:
         of = metric["containerResource"]
-        request, limit = (int(containers[of["container"]][kind][of["name"]].rstrip("m")) for kind in ("requests", "limits"))
+        request, limit = (cores(containers[of["container"]][kind][of["name"]]) for kind in ("requests", "limits"))
         targets[of["container"]] = request * of["target"]["averageUtilization"] / 100 / limit
-    assert targets == {"app": 0.75, "nginx": 0.75}
+    assert targets == pytest.approx({"app": 0.75, "nginx": 0.75})
+
+
+def test_nginx_has_as_many_workers_as_its_cpu_limit_has_cores():
+    nginx = next(c for c in pod("fcgi-webapp").spec["containers"] if c["name"] == "nginx")
+    workers = next(int(e["value"]) for e in nginx["env"] if e["name"] == "NGINX_WORKERS")
+    assert workers == math.ceil(cores(nginx["resources"]["limits"]["cpu"]))
 
 
 @several_pods
