@@ -446,15 +446,15 @@ def test_a_worker_without_descriptors_waits_for_some_and_loses_no_request(own_se
     used = {int(number) for number in os.listdir(f"/proc/{worker}/fd")}
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (min(set(range(soft)) - used), hard))
     answers = []
-    # A connection of its own, as each POST has.
-    client = threading.Thread(target=lambda: answers.append(service.request("POST", "/bye").status))
+    # A connection of its own, as each request has that must not be sent twice.
+    client = threading.Thread(target=lambda: answers.append(service.request("DELETE", "/riseload").status))
     client.start()
     slept = naps(worker)
     wait_for(lambda: naps(worker) > slept + 20, what="it to pause between its tries")
     assert answers == []
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
     client.join()
-    assert answers == [405]
+    assert answers == [404]
 
 
 def naps(pid):
