@@ -228,7 +228,8 @@ def text(result):
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}, Linux {machine['kernel']}, "
         f"nginx {machine['nginx']}, {machine['go']}, Python {machine['python']}"
         + "".join(f", {title} {machine[name]}" for title, name in (("PHP", "php"), ("Rust", "rust")) if machine.get(name))
-        + f"; mitigations: {', '.join(machine['mitigations']) or 'none'}; revision {result['revision']}, "
+        + (f"; mitigations: {', '.join(machine['mitigations']) or 'none'}" if "mitigations" in machine else "")
+        + f"; revision {result['revision']}, "
         f"{result['date']}; {result['settings']['rounds']} rounds of {result['settings']['seconds']} s, medians.\n"
     ]
     parts += [f"Skipped: {reason}.\n" for reason in result.get("skipped", [])]
