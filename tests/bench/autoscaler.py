@@ -9,10 +9,14 @@ import bisect
 import dataclasses
 import math
 import pathlib
+import sys
 
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from quantities import quantity  # noqa: E402
+
 MANIFEST = ROOT / "k8s" / "10-fcgi-webapp.yaml"
 
 # kube-controller-manager: seconds between two decisions, the deviation of 1 that changes nothing, and the age in seconds up to which
@@ -62,10 +66,6 @@ class Settings:
     down: Rules
 
 
-def cores(quantity):
-    return float(quantity[:-1]) / 1000 if str(quantity).endswith("m") else float(quantity)
-
-
 def read_settings(manifest=MANIFEST):
     """Those of the HorizontalPodAutoscaler of a manifest, and of the containers that it looks at."""
     documents = {document["kind"]: document.get("spec") for document in yaml.safe_load_all(manifest.read_text())}
@@ -76,7 +76,7 @@ def read_settings(manifest=MANIFEST):
         if metric["type"] != "ContainerResource" or metric["containerResource"]["name"] != "cpu":
             raise SystemExit(f"autoscaler: {manifest} has a metric of type {metric['type']}; only the CPU of containers is simulated")
         name, target = metric["containerResource"]["container"], metric["containerResource"]["target"]["averageUtilization"]
-        request, limit = (cores(containers[name][which]["cpu"]) for which in ("requests", "limits"))
+        request, limit = (quantity(containers[name][which]["cpu"]) for which in ("requests", "limits"))
         metrics.append(Metric(name, request, limit, target))
     up, down = (
         Rules(rules.get("stabilizationWindowSeconds", window), rules["policies"], rules.get("selectPolicy", "Max"))

@@ -1,10 +1,7 @@
 """What follows from the measurements for 10, 100 and 1,000 pods: the measured parts of docs/scaling.md."""
 
-import yaml
-
 import report
-from peers import ROOT
-from pod import quantity
+from pod import containers, quantity
 
 PODS = (10, 100, 1000)
 
@@ -72,10 +69,8 @@ def tables(result, machine, date):
 
 def requests():
     """What a pod reserves on its node: {"cpu": cores, "memory": bytes}."""
-    documents = yaml.safe_load_all((ROOT / "k8s" / "10-fcgi-webapp.yaml").read_text())
-    (deployment,) = (document for document in documents if document["kind"] == "Deployment")
-    each_of_them = [one["resources"]["requests"] for one in deployment["spec"]["template"]["spec"]["containers"]]
-    return {what: sum(quantity(one[what]) for one in each_of_them) for what in ("cpu", "memory")}
+    of_each = [container["resources"]["requests"] for container in containers().values()]
+    return {what: sum(quantity(of[what]) for of in of_each) for what in ("cpu", "memory")}
 
 
 def pods_table(result, machine, date):

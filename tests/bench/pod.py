@@ -3,7 +3,6 @@ nginx in a cgroup each, like their containers, and a peer without nginx with the
 of both. wrk runs outside of the limits."""
 
 import contextlib
-import re
 import statistics
 import sys
 import time
@@ -18,19 +17,11 @@ from report import POD_RPS
 
 sys.path.insert(0, str(ROOT / "tests"))
 from cgroups import Cgroup, Unavailable  # noqa: E402
+from quantities import quantity  # noqa: E402
 
 PEERS = (FcgiWebapp, UsualPool, PhpFpm, GoBehindNginx, AxumBehindNginx, NginxLua, Go, Axum)
 CONNECTIONS = 64
 METRICS = ("rps", "p50_ms", "p99_ms", "cpu_us", "pss_mib")
-UNITS = {"m": 0.001, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-
-
-def quantity(text):
-    """A number of Kubernetes, such as 200m or 96Mi."""
-    number, unit = re.fullmatch(r"([\d.]+)(\w*)", str(text)).groups()
-    return float(number) * (UNITS[unit] if unit else 1)
-
-
 def containers():
     """{name: container} of the Deployment."""
     documents = yaml.safe_load_all((ROOT / "k8s" / "10-fcgi-webapp.yaml").read_text())

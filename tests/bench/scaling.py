@@ -14,9 +14,8 @@ import sys
 
 import record
 import report
-from autoscaler import ROOT, Rules, line, read_settings, simulate
+from autoscaler import Rules, line, read_settings, simulate
 
-PAGE = ROOT / "docs" / "scaling.md"
 BASE = 0.2  # cores: two pods at 100 % of the request
 END = 900  # when the load ends, in seconds
 STEP_3 = [(0, BASE, False), (1, 3 * BASE, False), (END, BASE, False)]
@@ -35,9 +34,9 @@ def timeline(moments):
     )
 
 
-def outcome(settings, points, **options):
+def outcome(settings, points):
     """Until a load ends: seconds until all of it is served for good, the part that was not served by then, and the most pods."""
-    moments = [m for m in simulate(settings, line(points), END, **options) if m.time > 0]
+    moments = [m for m in simulate(settings, line(points), END) if m.time > 0]
     lacking = [m for m in moments if m.served < 0.999]
     if not lacking:
         return ["0", "0 %", max(m.replicas for m in moments)]
@@ -46,24 +45,24 @@ def outcome(settings, points, **options):
     return ["never" if ends >= END else f"{ends:,}", f"{100 * lost:.0f} %", max(m.replicas for m in moments)]
 
 
-def changed(settings, target=1.0, limit=1.0, **fields):
+def changed(settings, target=1.0, limit=1.0):
     """With another target, or another limit of the pool, as a multiple."""
     metrics = [dataclasses.replace(m, target=round(m.target * target), limit=m.limit * limit) for m in settings.metrics]
-    return dataclasses.replace(settings, metrics=metrics, **fields)
+    return dataclasses.replace(settings, metrics=metrics)
 
 
 def variants(settings):
     many = dataclasses.replace(settings, most=12)
     fast = dataclasses.replace(settings.up, policies=[FAST])
     return [
-        ("step to 3 times the load", settings, STEP_3, {}),
-        ("step to 6 times the load", settings, STEP_6, {}),
-        ("ramp to 6 times the load in 600 s", settings, RAMP_6, {}),
-        ("step to 6 times, `maxReplicas: 12`", many, STEP_6, {}),
-        ("step to 6 times, no stabilization window up", dataclasses.replace(settings, up=dataclasses.replace(settings.up, window=0)), STEP_6, {}),
-        ("step to 6 times, 100 % per 30 s instead of 2 pods", dataclasses.replace(settings, up=fast), STEP_6, {}),
-        ("step to 6 times, target at 50 % of the limit", changed(settings, target=2 / 3), STEP_6, {}),
-        ("step to 6 times, CPU limit of the pool 2.5 times", changed(settings, limit=2.5), STEP_6, {}),
+        ("step to 3 times the load", settings, STEP_3),
+        ("step to 6 times the load", settings, STEP_6),
+        ("ramp to 6 times the load in 600 s", settings, RAMP_6),
+        ("step to 6 times, `maxReplicas: 12`", many, STEP_6),
+        ("step to 6 times, no stabilization window up", dataclasses.replace(settings, up=dataclasses.replace(settings.up, window=0)), STEP_6),
+        ("step to 6 times, 100 % per 30 s instead of 2 pods", dataclasses.replace(settings, up=fast), STEP_6),
+        ("step to 6 times, target at 50 % of the limit", changed(settings, target=2 / 3), STEP_6),
+        ("step to 6 times, CPU limit of the pool 2.5 times", changed(settings, limit=2.5), STEP_6),
     ]
 
 
@@ -89,7 +88,7 @@ def simulated(settings):
         "The same, and with other settings:\n",
         report.table(
             ["load", "served in full after, s", "not served until then", "pods"],
-            [[what, *outcome(its, points, **options)] for what, its, points, options in variants(settings)],
+            [[what, *outcome(its, points)] for what, its, points in variants(settings)],
         ),
         "Twice the load for a fleet at its target, with a `maxReplicas` that does not limit it:\n",
         report.table(["pods before", "2 pods per 30 s: served after, s", "100 % per 30 s: served after, s"], fleets(settings)),
@@ -113,7 +112,7 @@ def main():
     if arguments.record == bool(arguments.load):
         parser.error("give either a load or --record")
     if arguments.record:
-        record.insert(PAGE, "simulated", simulated(read_settings()))
+        record.insert(record.SCALING, "simulated", simulated(read_settings()))
     else:
         print(timeline(simulate(read_settings(), line(arguments.load), arguments.load[-1][0] + 900, arguments.nginx)))
     return 0

@@ -3,9 +3,12 @@
 import json
 import pathlib
 import subprocess
-import time
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from waiting import wait_for  # noqa: E402
+
 APPLICATION = "fcgi-webapp"
 MONITORING = "fcgi-webapp-monitoring"
 SELECTOR = "app.kubernetes.io/name=fcgi-webapp"
@@ -31,17 +34,6 @@ def apply():
 
 def get(*arguments, **options):
     return json.loads(kubectl("get", *arguments, "--output=json", **options))
-
-
-def wait_for(condition, what, seconds):
-    """The first true answer of the condition."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
 
 
 def name(thing):

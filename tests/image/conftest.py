@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import subprocess
-import time
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from waiting import wait_for  # noqa: E402, F401
+
 VERSION = re.search(r"^VERSION\s*:?=\s*(\S+)$", (ROOT / "Makefile").read_text(), re.M)[1]
 IMAGE = f"ghcr.io/fcgi-webapp/fcgi-webapp:{VERSION}"
 BASE = os.environ.get("BASE_IMAGE", "debian:13-slim")
@@ -37,17 +40,6 @@ def engine(*arguments, check=True, **options):
     result = subprocess.run(command, check=False, **options)
     assert not check or result.returncode == 0, f"{' '.join(map(str, arguments))}: {result.stderr}"
     return result
-
-
-def wait_for(condition, what, seconds=30):
-    """The first true answer of the condition."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
 
 
 def free_ports(count):

@@ -1,11 +1,15 @@
 """The objects of `kubectl apply -f k8s` as plain data: documents, pods, and allowed connections."""
 
 import ipaddress
+import sys
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+from quantities import quantity  # noqa: E402, F401
+
 K8S = ROOT / "k8s"
 
 
@@ -39,11 +43,6 @@ def get(kind, namespace, wanted):
         if meta["name"] == wanted and meta.get("namespace") == namespace:
             return document
     return None
-
-
-def cores(text):
-    """A quantity of CPU, such as 200m or 2."""
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 class Pod:

@@ -65,12 +65,12 @@ def test_the_simulation_scales_when_a_cluster_did():
 
 @pytest.mark.skipif(not of_kind("HorizontalPodAutoscaler"), reason="the service has no autoscaler")
 def test_the_page_about_scaling_shows_what_the_simulation_says_for_our_manifest():
-    shown = record.section(scaling.PAGE, "simulated").strip()
+    shown = record.section(record.SCALING, "simulated").strip()
     assert shown == scaling.simulated(autoscaler.read_settings()).strip(), "run: /usr/bin/python3 tests/bench/scaling.py --record"
 
 
 def test_the_page_about_scaling_adds_metrics_that_its_adapter_serves():
-    adapter, added, _ = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```$", scaling.PAGE.read_text(), re.M | re.S))
+    adapter, added, _ = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```$", record.SCALING.read_text(), re.M | re.S))
     served = {rule["name"]["as"]: rule["metricsQuery"] for rule in adapter["rules"]}
     assert {metric["pods"]["metric"]["name"] for metric in added} == set(served)
     reference = (ROOT / "docs" / "reference.md").read_text()

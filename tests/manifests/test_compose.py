@@ -4,20 +4,21 @@ import re
 
 import pytest
 import yaml
-from cluster import PODS, ROOT, cores, get
+from cluster import PODS, ROOT, get, quantity
 
 FILE = ROOT / "monitoring/compose.yaml"
 # A variable stands for its default.
 COMPOSE = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", FILE.read_text()))
 SERVICES = COMPOSE["services"]
 LOCAL = yaml.safe_load((ROOT / "monitoring/prometheus/local.yml").read_text())
-UNITS = {"m": 1024**2, "g": 1024**3, "Mi": 1024**2, "Gi": 1024**3}
+UNITS = {"m": 1024**2, "g": 1024**3}
 
 CONTAINERS = {c["name"]: (p, c) for p in PODS for c in p.containers if c["name"] in SERVICES}
 each = pytest.mark.parametrize("name", CONTAINERS)
 
 
 def size(text):
+    """Bytes of a size in Compose's notation."""
     digits, unit = re.fullmatch(r"(\d+)([A-Za-z]+)", text).groups()
     return int(digits) * UNITS[unit]
 
@@ -46,8 +47,8 @@ def test_it_runs_the_containers_of_kubernetes_and_a_stand_in_for_slack():
 def test_image_and_limits_are_those_of_the_pod(name):
     service, limits = SERVICES[name], CONTAINERS[name][1]["resources"]["limits"]
     assert service["image"] == CONTAINERS[name][1]["image"]
-    assert service["cpus"] == cores(limits["cpu"])
-    assert size(service["mem_limit"]) == size(service["memswap_limit"]) == size(limits["memory"])
+    assert service["cpus"] == quantity(limits["cpu"])
+    assert size(service["mem_limit"]) == size(service["memswap_limit"]) == quantity(limits["memory"])
 
 
 @each

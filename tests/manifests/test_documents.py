@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from cluster import DOCUMENTS, K8S, PODS, ROOT, cores, get, name, of_kind, pod
+from cluster import DOCUMENTS, K8S, PODS, ROOT, get, name, of_kind, pod, quantity
 
 
 def generator(root, *arguments):
@@ -192,15 +192,15 @@ def test_the_autoscaler_adds_pods_before_the_cpu_limit_of_the_pool_or_of_nginx_h
     targets = {}
     for metric in get("HorizontalPodAutoscaler", "fcgi-webapp", "fcgi-webapp")["spec"]["metrics"]:
         of = metric["containerResource"]
-        request, limit = (cores(containers[of["container"]][kind][of["name"]]) for kind in ("requests", "limits"))
+        request, limit = (quantity(containers[of["container"]][kind][of["name"]]) for kind in ("requests", "limits"))
         targets[of["container"]] = request * of["target"]["averageUtilization"] / 100 / limit
     assert targets == pytest.approx({"app": 0.75, "nginx": 0.75})
 
 
-def test_nginx_has_as_many_workers_as_its_cpu_limit_has_cores():
+def test_nginx_has_as_many_workers_as_its_cpu_limit_has_quantity():
     nginx = next(c for c in pod("fcgi-webapp").spec["containers"] if c["name"] == "nginx")
     workers = next(int(e["value"]) for e in nginx["env"] if e["name"] == "NGINX_WORKERS")
-    assert workers == math.ceil(cores(nginx["resources"]["limits"]["cpu"]))
+    assert workers == math.ceil(quantity(nginx["resources"]["limits"]["cpu"]))
 
 
 @several_pods
