@@ -30,9 +30,9 @@ enum {
 };
 
 /*
- * One more, for nonblocking paths: a request is safe to repeat, because a
- * method other than these gets a 405. nginx then need not choose the upstream
- * by method, which is 3 % of its instructions.
+ * One more flag, for nonblocking paths that only answer GET. Other methods get
+ * a 405, so nginx may repeat any request, and need not choose the upstream by
+ * method. The choice takes 3 % of nginx's instructions.
  */
 enum {
 	LOCATION_ONLY_GET = 1 << 30,
