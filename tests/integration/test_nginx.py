@@ -49,6 +49,16 @@ def test_nginx_waits_longer_than_the_request_timeout_and_than_a_delay(folder, ti
     assert seconds(re.search(r"fastcgi_read_timeout (\S+);", text)[1]) == least
 
 
+@pytest.mark.parametrize("kind, processes, buffer", [
+    ("new file", "auto", "32k"), ("file", "auto", "32k"), ("pipe", "auto", "4k"), ("pipe", "4", "4k"), ("pipe", "1", "32k"),
+    ("link", "auto", "4k"), ("link", "1", "32k")])
+def test_a_log_that_can_be_a_pipe_of_several_processes_has_a_small_buffer(folder, kind, processes, buffer):
+    log = folder / "log"
+    {"new file": lambda: None, "file": log.touch, "pipe": lambda: os.mkfifo(log), "link": lambda: log.symlink_to("/dev/stdout")}[kind]()
+    text = configure(folder, ACCESS_LOG=str(log), NGINX_WORKERS=processes).stdout
+    assert set(re.findall(r'log" (?:json|redirected) buffer=(\w+)', text)) == {buffer}
+
+
 def test_nginx_accepts_a_program_without_a_route_that_has_a_rate_limit(folder):
     program = folder / "program"
     program.write_text(f'#!/bin/sh\n"{PROGRAM}" "$@" | sed "/limited_route\\|zone=harmful/d"\n')
