@@ -13,11 +13,24 @@
 #include "metrics/counters_format.h"
 #include "metrics/native.h"
 
+/*
+ * Most pages of a file are zero. A page of the copy takes no memory before it
+ * is written, or read.
+ */
+enum { PAGE = 4096, PAGE_VALUES = PAGE / sizeof(uint64_t) };
+
+/* After the bytes: a flag for each page that was ever written. */
+static size_t
+copy_size(const struct counters *counters)
+{
+	return counters->map_size + counters->map_size / PAGE + 1;
+}
+
 int
 counters_snapshot_new(struct counters *copy, const struct counters *counters)
 {
 	const char *from = counters->map;
-	char *to = mmap(NULL, counters->map_size, PROT_READ | PROT_WRITE,
+	char *to = mmap(NULL, copy_size(counters), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (to == MAP_FAILED)
@@ -38,8 +51,17 @@ void
 counters_snapshot_free(struct counters *copy)
 {
 	if (copy->map)
-		munmap(copy->map, copy->map_size);
+		munmap(copy->map, copy_size(copy));
 	copy->map = NULL;
+}
+
+static bool
+is_zero(const _Atomic uint64_t *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (atomic_load_explicit(&values[i], memory_order_relaxed))
+			return false;
+	return true;
 }
 
 void
@@ -47,9 +69,20 @@ counters_snapshot_copy(struct counters *copy, const struct counters *counters)
 {
 	const _Atomic uint64_t *from = counters->map;
 	uint64_t *to = copy->map;
+	bool *is_written = (bool *)((char *)copy->map + copy->map_size);
+	size_t left = counters->map_size / sizeof(*to);
 
-	for (size_t i = 0; i < counters->map_size / sizeof(*to); i++)
-		to[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+	for (; left; from += PAGE_VALUES, to += PAGE_VALUES, is_written++) {
+		size_t count = left < PAGE_VALUES ? left : PAGE_VALUES;
+
+		left -= count;
+		if (!*is_written && is_zero(from, count))
+			continue;
+		*is_written = true;
+		for (size_t i = 0; i < count; i++)
+			to[i] = atomic_load_explicit(
+			    &from[i], memory_order_relaxed);
+	}
 }
 
 /* The size of header and registry, which never change. */
