@@ -1,6 +1,7 @@
 """Handlers that block: what others wait for them, and what blocked requests
 themselves take, against the usual pool with as many processes."""
 
+import math
 import re
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from processes import SanityError
 PROCESSES = 16
 BYE, BLOCKED = 56, 8  # connections
 METRICS = ("rps", "p50_ms", "p90_ms", "p99_ms")
+P99_REQUESTS = 5000  # a p99 then rests on the 50 slowest
 
 # (connections, seconds that most take, seconds that some take, their share)
 MIXES = ((64, 0.001, 0.05, 1 / 100), (64, 0.0001, 0.02, 1 / 50), (64, 0.0005, 0.2, 1 / 100), (8, 0.005, 0.005, 0))
@@ -61,7 +63,10 @@ def name_of(mix):
 
 
 def mixed(peer, mix, seconds):
+    """For as long as P99_REQUESTS take at least."""
     connections, most, some, share = mix
+    mean = most * (1 - share) + some * share
+    seconds = max(seconds, math.ceil(P99_REQUESTS * mean / min(connections, PROCESSES)))
     return figures(wrk(peer.port, "/", connections, seconds, (f"/block/{most:g}", f"/block/{some:g}", share)))
 
 
