@@ -76,6 +76,8 @@ run_metrics(void *context, const struct child *child)
 	struct supervisor *supervisor = context;
 
 	(void)child;
+	/* Ctrl-C reaches the others. The supervisor ends this process last. */
+	setpgid(0, 0);
 	close(supervisor->signals);
 	close(supervisor->sockets.nonblocking.fd);
 	close(supervisor->sockets.blocking.fd);

@@ -2,8 +2,10 @@
 
 import contextlib
 import http.client
+import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +25,7 @@ def pool_alone(folder, program=PROGRAM, **options):
     command = [program, "serve", "--workers=2"] + [f"--{name}={folder / str(value)}" if "timeout" not in name else f"--{name}={value}"
                                                    for name, value in settings.items()]
     with open(folder / "log", "ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_for(lambda: (folder / settings["metrics-socket"]).exists() and process.poll() is None, what=(folder / "log").read_text)
         yield process
@@ -31,6 +33,18 @@ def pool_alone(folder, program=PROGRAM, **options):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(10)
+
+
+def test_ctrl_c_starts_nothing_again():
+    """A terminal signals all processes at once."""
+    folder = short_folder()
+    with pool_alone(folder) as pool:
+        os.killpg(pool.pid, signal.SIGINT)
+        assert pool.wait(10) == 0
+    lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    ended = [number for number, line in enumerate(lines) if line["msg"] == "leaving at once"]
+    assert len(ended) == 1 and not [line for line in lines[ended[0]:] if line["msg"] == "started"]
+    shutil.rmtree(folder)
 
 
 def test_a_killed_master_is_replaced_and_no_get_fails(own_service):
