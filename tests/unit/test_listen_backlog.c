@@ -1,37 +1,9 @@
 /*
  * The listen backlog of a socket, as the kernel tells it.
  */
-#include "support.h"
+#include "listening_socket.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include "master/listener.h"
 #include "metrics/collectors/listen_backlog.h"
-
-static char path[PATH_MAX];
-
-static int
-set_up(void **state)
-{
-	snprintf(path, sizeof(path), "%s", support_path("app.sock"));
-	return support_clear(state);
-}
-
-/* A client's connection, or -1. */
-static int
-connect_to(const char *name)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(strlen(name) < sizeof(address.sun_path));
-	strcpy(address.sun_path, name);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
 
 static void
 the_length_is_the_number_of_connections_that_wait(void **state)
