@@ -31,8 +31,8 @@ Writes build/bench/bench.json:
     blocking    rows: case, peer, rps, p50_ms, p90_ms, p99_ms; ratios: medians of
                 the rounds' ratios
     prometheus  series of a pod by source; sizes: pods, series, cpu_ms (of a scrape
-                of a pod), memory; history: bytes_a_sample, bytes_a_series, rules_ms
-                (for each pod and evaluation); interval in s; limits in k8s/
+                of a pod), memory; history: bytes_a_sample, bytes_a_series, rules_cores
+                (for each pod); interval in s; limits in k8s/
     metrics     of make bench-metrics: what, figure, unit
 """
 

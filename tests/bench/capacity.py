@@ -15,7 +15,7 @@ def each(result):
     return {
         "series": count,
         "scrapes": larger * most["cpu_ms"] / 1000 / every,
-        "rules": past["rules_ms"] / 1000 / every,
+        "rules": past["rules_cores"],
         "memory": larger * (most["memory"] - least["memory"]) / (most["pods"] - least["pods"]),
         "disk": count * (86400 / every * past["bytes_a_sample"] + 12 * past["bytes_a_series"]),
     }

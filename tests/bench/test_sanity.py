@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -263,11 +264,21 @@ def test_system_calls_are_read_from_what_strace_prints(tmp_path):
 
 def test_the_limits_of_prometheus_are_reached_at_the_number_of_pods_that_uses_them_up():
     sizes = [{"pods": pods, "series": 100 * pods, "cpu_ms": 2, "memory": (50 + pods) * 2**20} for pods in (10, 110)]
-    history = {"bytes_a_sample": 1, "bytes_a_series": 0, "rules_ms": 16}
+    history = {"bytes_a_sample": 1, "bytes_a_series": 0, "rules_cores": 0.0016}
     limits = {"cores": 1, "memory": 2**30, "disk": 2 * 200 * 8640 * 15 * 40, "days": 15}
     result = {"series": {"one": 150, "other": 50}, "sizes": sizes, "history": history, "interval": 10, "limits": limits}
-    # A pod has twice the series that were scraped: 4 ms for a scrape and 16 ms for the rules every 10 s, and 2 MiB.
+    # A pod has twice the series that were scraped: 4 ms for a scrape every 10 s, 1.6 ms a second for the rules, and 2 MiB.
     assert re.findall(r"^\| (\w+).*\| +([\d,]+) \|$", capacity.limits_table(result), re.M) == [("disk", "80"), ("memory", "487"), ("CPU", "500")]
+
+
+def test_a_group_of_rules_is_measured_at_its_own_interval(tmp_path, monkeypatch):
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "prometheus.yml").write_text("global: {scrape_interval: 5s, evaluation_interval: 10s}")
+    (tmp_path / "rules" / "some.yml").write_text("groups: [{name: usual, rules: []}, {name: slow, interval: 1m, rules: []}]")
+    monkeypatch.setattr(fleet, "MONITORING", tmp_path)
+    fleet.Prometheus(tmp_path / "run", rules=True)
+    groups = yaml.safe_load((tmp_path / "run" / "rules.yml").read_text())["groups"]
+    assert {group["name"]: group["interval"] for group in groups} == {"usual": "500ms", "slow": "3000ms"}
 
 
 def test_prometheus_is_measured_over_scrapes_and_history(build_directory, monkeypatch):
