@@ -26,9 +26,14 @@ slack = load_module("slack_stand_in", ROOT / "tests" / "e2e" / "slack.py")
 
 
 @functools.lru_cache
+def groups():
+    """Every group of every file."""
+    return [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+
+
 def rules():
     """Every rule of every file."""
-    return [rule for path in RULES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    return [rule for group in groups() for rule in group["rules"]]
 
 
 def alerts():
