@@ -55,6 +55,8 @@ observe(struct counters *counters, unsigned slot,
 	size_t bucket = place->first + 1 + number;
 
 	add(values, native_find(counters, place, number, ns), 1);
+	/* Whoever sees the second count sees the first (native_adopt()). */
+	atomic_thread_fence(memory_order_release);
 	add(values, bucket, 1);
 	add(values, place->first, (uint64_t)ns);
 	exemplars_record(&counters->exemplars, slot, bucket, request->trace_id,

@@ -174,8 +174,9 @@ native_adopt(struct counters *counters)
 		return 0;
 	cells = calloc(counters->registry->label_set_capacity, sizeof(*cells));
 	/*
-	 * First the buckets: a worker counts in a cell and then in a bucket, so
-	 * what it counts meanwhile is at most missing here.
+	 * First the buckets: a worker counts in a cell and then in a bucket,
+	 * with a release fence between them. So what it counts meanwhile is at
+	 * most missing here.
 	 */
 	sums = sum_fixed(counters);
 	atomic_thread_fence(memory_order_acquire);

@@ -4,80 +4,12 @@
  * time.
  */
 #include "busy_pool.h"
+#include "traced.h"
 
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 
 static int64_t began;            /* of the worker's request */
 static _Atomic uint64_t *result; /* shared: what the reader has read */
-
-/* --- traced processes ----------------------------------------------------- */
-
-/* Valgrind executes many instructions for each of the program's. */
-static void
-skip_under_valgrind(void)
-{
-	const char *libraries = getenv("LD_PRELOAD");
-
-	if (libraries && strstr(libraries, "/vgpreload_"))
-		skip();
-}
-
-/* A process that calls run() again and again, and stops before each call. */
-static pid_t
-start_traced(void (*run)(void))
-{
-	pid_t child;
-	int status;
-
-	skip_under_valgrind();
-	child = fork();
-	assert_true(child >= 0);
-	if (child == 0) {
-		alarm(SUPPORT_DEADLINE);
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-			_exit(0);
-		for (;;) {
-			kill(getpid(), SIGSTOP);
-			run();
-		}
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	if (WIFEXITED(status)) /* this machine allows no tracing */
-		skip();
-	assert_int_equal(
-	    ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL), 0);
-	return child;
-}
-
-/* Let it go on until it stops. Returns the signal by which it does. */
-static int
-go_on(pid_t child, bool by_one_instruction)
-{
-	int status;
-
-	assert_int_equal(
-	    ptrace(by_one_instruction ? PTRACE_SINGLESTEP : PTRACE_CONT, child,
-		NULL, NULL),
-	    0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status));
-	return WSTOPSIG(status);
-}
-
-/* Execute one instruction. Returns whether run() has not ended. */
-static bool
-step(pid_t child)
-{
-	return go_on(child, true) == SIGTRAP;
-}
-
-static void
-end_traced(pid_t child)
-{
-	kill(child, SIGKILL);
-	assert_int_equal(support_wait(child), 1000 + SIGKILL);
-}
 
 /* --- a worker at each instruction ------------------------------------------
  */
