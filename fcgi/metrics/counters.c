@@ -150,6 +150,27 @@ counters_sum(const struct counters *counters, size_t index)
 	return sum;
 }
 
+void
+counters_add_cells(const struct counters *counters, unsigned endpoint,
+    unsigned method, uint64_t *sums, size_t count)
+{
+	const struct registry *registry = counters->registry;
+
+	for (size_t i = 0; i < registry->label_set_capacity; i++) {
+		uint64_t packed = atomic_load_explicit(
+		    &counters->label_sets[i], memory_order_relaxed);
+		struct counters_label_set set =
+		    counters_format_unpack_label_set(
+			packed, registry->fixed_count + i);
+
+		if (packed && set.endpoint == endpoint &&
+		    set.method >= method && set.method - method < count &&
+		    counters_format_label_set_is_sound(packed, registry))
+			sums[set.method - method] +=
+			    counters_sum(counters, set.index);
+	}
+}
+
 uint64_t
 counters_sum_requests(const struct counters *counters)
 {

@@ -152,6 +152,13 @@ size_t counters_list_cells(
 /* The value's sum over all slots; index is its place in a slot. */
 uint64_t counters_sum(const struct counters *counters, size_t index);
 
+/*
+ * Add the sums of an endpoint's cells with `count` methods from `method` on to
+ * `sums`, one for each method.
+ */
+void counters_add_cells(const struct counters *counters, unsigned endpoint,
+    unsigned method, uint64_t *sums, size_t count);
+
 /* When the file began to count, in nanoseconds of CLOCK_REALTIME. */
 int64_t counters_created(const struct counters *counters);
 

@@ -1,7 +1,5 @@
 #include "metrics/native.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The code of the zero bucket's cells; 0 is the overflow label set's. */
@@ -112,78 +110,52 @@ native_read(const struct counters *counters, const struct native_place *place,
 	}
 }
 
-/* The sums of all fixed values. The caller frees them; NULL without memory. */
-static uint64_t *
-sum_fixed(const struct counters *counters)
-{
-	size_t count = counters->registry->fixed_count;
-	uint64_t *sums = calloc(count, sizeof(*sums));
-
-	for (size_t i = 0; sums && i < count; i++)
-		sums[i] = counters_sum(counters, i);
-	return sums;
-}
-
+/*
+ * First the buckets, then the cells: a worker counts in a cell and then in a
+ * bucket, with a release fence between them. So what it counts meanwhile is at
+ * most missing here.
+ */
 static void
-adopt(struct counters *counters, const struct native_place *place,
-    const uint64_t *sums, const struct counters_label_set *cells, size_t count)
+adopt(struct counters *counters, const struct native_place *place)
 {
-	struct native_histogram histogram;
+	size_t no_cell = place->first + REGISTRY_NO_CELL;
+	uint64_t buckets[REGISTRY_BUCKETS];
+	uint64_t cells[REGISTRY_BUCKETS];
 
-	native_read(counters, place, cells, count, &histogram);
-	for (size_t i = 0; i < REGISTRY_BUCKETS; i++) {
-		uint64_t all = sums[place->first + 1 + i];
-
-		if (all > histogram.classic[i])
+	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+		buckets[i] = counters_sum(counters, place->first + 1 + i);
+	atomic_thread_fence(memory_order_acquire);
+	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+		cells[i] = counters_sum(counters, no_cell + i);
+	counters_add_cells(counters, place->endpoint,
+	    registry_cell_method(counters->registry, place->cells, 0), cells,
+	    REGISTRY_BUCKETS);
+	for (size_t i = 0; i < REGISTRY_BUCKETS; i++)
+		if (buckets[i] > cells[i])
 			counters_add(counters_values(counters, SLOT_MASTER),
-			    place->first + REGISTRY_NO_CELL + i,
-			    all - histogram.classic[i]);
-	}
+			    no_cell + i, buckets[i] - cells[i]);
 }
 
-static void
-adopt_all(struct counters *counters, const uint64_t *sums,
-    const struct counters_label_set *cells, size_t count)
+void
+native_adopt(struct counters *counters)
 {
 	unsigned endpoints = (unsigned)counters->registry->endpoint_count;
 
+	if (!registry_has_cells(counters->registry))
+		return;
 	for (const struct registry_family *family = registry_families;
 	     family->family.name; family++) {
 		struct native_place place = {
 		    family->cells, endpoints - 1, family->value};
 
 		if (family->kind == REGISTRY_KIND_HISTOGRAM)
-			adopt(counters, &place, sums, cells, count);
+			adopt(counters, &place);
 		if (family->kind != REGISTRY_KIND_ENDPOINT_HISTOGRAM)
 			continue;
 		for (unsigned i = 0; i < endpoints; i++) {
 			place.endpoint = i;
 			place.first = registry_endpoint_value(i, family->value);
-			adopt(counters, &place, sums, cells, count);
+			adopt(counters, &place);
 		}
 	}
-}
-
-int
-native_adopt(struct counters *counters)
-{
-	struct counters_label_set *cells;
-	uint64_t *sums;
-
-	if (!registry_has_cells(counters->registry))
-		return 0;
-	cells = calloc(counters->registry->label_set_capacity, sizeof(*cells));
-	/*
-	 * First the buckets: a worker counts in a cell and then in a bucket,
-	 * with a release fence between them. So what it counts meanwhile is at
-	 * most missing here.
-	 */
-	sums = sum_fixed(counters);
-	atomic_thread_fence(memory_order_acquire);
-	if (cells && sums)
-		adopt_all(counters, sums, cells,
-		    counters_list_cells(counters, cells));
-	free(cells);
-	free(sums);
-	return cells && sums ? 0 : -ENOMEM;
 }

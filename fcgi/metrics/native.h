@@ -67,8 +67,8 @@ void native_read(const struct counters *counters,
 /*
  * After a file of another version was taken over, or cells were lost: count
  * what the classic buckets have beyond their cells. Workers may count
- * meanwhile; only the master may call it. Returns 0, or -ENOMEM.
+ * meanwhile; only the master may call it.
  */
-int native_adopt(struct counters *counters);
+void native_adopt(struct counters *counters);
 
 #endif

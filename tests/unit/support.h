@@ -242,6 +242,15 @@ support_release(void **state)
 			fail_msg("\"%s\" is in:\n%s", (part), (text));         \
 	} while (0)
 
+static inline void
+support_skip_under_valgrind(void)
+{
+	const char *libraries = getenv("LD_PRELOAD");
+
+	if (libraries && strstr(libraries, "/vgpreload_"))
+		skip();
+}
+
 /* --- child processes ----------------------------------------------------- */
 
 /* Run in a child; its exit status, or 1000 + the signal that ended it. */

@@ -4,6 +4,8 @@
  */
 #include "guarded_file.h"
 
+#include <sys/resource.h>
+
 #include "metrics/native.h"
 
 enum { STARTS = 5 * 100 + 10 }; /* of five slots */
@@ -259,43 +261,116 @@ native_count(struct counters *counters, struct native_place place)
 	return sum;
 }
 
-/* Other label sets have taken all places of the table meanwhile. */
-static void
-a_cell_that_finds_no_place_again_is_counted_in_no_cell(void **state)
+/* The histogram of a pool's answers to /health, which take 3 ms. */
+static struct native_place
+health_duration(void)
 {
-	const struct native_place place = {REGISTRY_CELLS_DURATION,
-	    ENDPOINT_health,
+	return (struct native_place){REGISTRY_CELLS_DURATION, ENDPOINT_health,
 	    registry_endpoint_value(
 		ENDPOINT_health, REGISTRY_ENDPOINT_DURATION)};
+}
+
+static void
+answer_health(struct counters *counters)
+{
 	const struct request_sample request = {.endpoint = ENDPOINT_health,
 	    .method = METHOD_GET,
 	    .status = 200,
 	    .duration_ns = 3000000,
 	    .queue_ns = -1};
+
+	request_metrics_add(counters, SLOT_WORKER, &request);
+}
+
+/* Lose the cell of these answers. Other label sets take all places. */
+static void
+lose_cell(struct counters *counters)
+{
+	const struct native_place place = health_duration();
+	size_t cell = native_find(counters, &place, registry_bucket_of(3000000),
+			  3000000) -
+		      registry->fixed_count;
+
+	counters->label_sets[cell] = 0;
+	for (unsigned i = 0; i < registry->label_set_capacity; i++)
+		if (counters->label_sets[i] == 0)
+			counters->label_sets[i] =
+			    counters_format_pack_label_set(
+				ENDPOINT_root, METHOD_GET, 1000 + i);
+}
+
+static void
+a_cell_that_finds_no_place_again_is_counted_in_no_cell(void **state)
+{
 	struct counters counters = open_pool();
 	struct counters copy;
-	size_t cell;
 
 	(void)state;
 	for (int i = 0; i < 7; i++)
-		request_metrics_add(&counters, SLOT_WORKER, &request);
-	cell = native_find(
-		   &counters, &place, registry_bucket_of(3000000), 3000000) -
-	       registry->fixed_count;
+		answer_health(&counters);
 	copy = snapshot_of(&counters);
-	counters.label_sets[cell] = 0;
-	for (unsigned i = 0; i < registry->label_set_capacity; i++)
-		if (counters.label_sets[i] == 0)
-			counters.label_sets[i] = counters_format_pack_label_set(
-			    ENDPOINT_root, METHOD_GET, 1000 + i);
+	lose_cell(&counters);
 	for (int i = 0; i < 2; i++) {
 		assert_true(counters_snapshot_restore(
 		    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
-		assert_int_equal(native_count(&counters, place), 7);
+		assert_int_equal(native_count(&counters, health_duration()), 7);
 	}
-	request_metrics_add(&counters, SLOT_WORKER, &request);
-	assert_int_equal(native_count(&counters, place), 8);
+	answer_health(&counters);
+	assert_int_equal(native_count(&counters, health_duration()), 8);
 	close_both(&counters, &copy);
+}
+
+/* Allow no more memory, and use up what malloc() has. */
+static bool
+use_up_memory(void)
+{
+	struct rlimit limit;
+	void *volatile block;
+
+	if (getrlimit(RLIMIT_AS, &limit) < 0)
+		return false;
+	limit.rlim_cur = 0;
+	if (setrlimit(RLIMIT_AS, &limit) < 0)
+		return false;
+#ifndef __SANITIZE_ADDRESS__ /* whose malloc() does not return without memory  \
+			      */
+	for (size_t size = 1 << 20; size >= 16; size /= 2)
+		do
+			block = malloc(size);
+		while (block);
+#endif
+	(void)block;
+	return true;
+}
+
+struct pair {
+	struct counters counters;
+	struct counters copy;
+};
+
+static int
+restore_without_memory(void *argument)
+{
+	struct pair *pair = argument;
+
+	return !use_up_memory() || !counters_snapshot_restore(&pair->counters,
+				       &pair->copy, COUNTERS_SNAPSHOT_UNCUT);
+}
+
+static void
+counts_are_put_back_without_more_memory(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	support_skip_under_valgrind(); /* it needs memory by itself */
+	pair.counters = open_pool();
+	answer_health(&pair.counters);
+	pair.copy = snapshot_of(&pair.counters);
+	lose_cell(&pair.counters);
+	assert_int_equal(support_in_child(restore_without_memory, &pair), 0);
+	assert_int_equal(native_count(&pair.counters, health_duration()), 1);
+	close_both(&pair.counters, &pair.copy);
 }
 
 int
@@ -311,6 +386,7 @@ main(void)
 	    TEST(a_file_that_was_written_over_is_raised_to_its_counts),
 	    TEST(a_position_that_went_back_is_not_raised),
 	    TEST(a_cell_that_finds_no_place_again_is_counted_in_no_cell),
+	    TEST(counts_are_put_back_without_more_memory),
 	};
 
 	return SUPPORT_RUN_WITH(tests, open_all, close_all);

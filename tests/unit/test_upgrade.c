@@ -75,21 +75,12 @@ assert_refused(const char *program, const char *saying)
 	assert_int_equal(upgrade.state, UPGRADE_IDLE);
 }
 
-/* Valgrind is the program that runs then, and has an execve() of its own. */
-static void
-skip_under_valgrind(void)
-{
-	const char *libraries = getenv("LD_PRELOAD");
-
-	if (libraries && strstr(libraries, "/vgpreload_"))
-		skip();
-}
-
 static void
 the_file_that_runs_is_no_new_one(void **state)
 {
 	(void)state;
-	skip_under_valgrind();
+	/* It is the program that runs then, and has an execve() of its own. */
+	support_skip_under_valgrind();
 	assert_non_null(upgrade.path);
 	assert_false(upgrade_is_due(&upgrade));
 }
@@ -134,7 +125,7 @@ a_program_that_fails_does_not_run_or_dies_is_refused(void **state)
 	const char *path;
 
 	(void)state;
-	skip_under_valgrind();
+	support_skip_under_valgrind();
 	assert_refused(write_program("exit 2"), "\"status\":2");
 	assert_refused(write_program("kill -SEGV $$"), "Segmentation fault");
 	path = write_program("");

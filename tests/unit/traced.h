@@ -10,16 +10,6 @@
 
 #include <sys/ptrace.h>
 
-/* Valgrind executes many instructions for each of the program's. */
-static inline void
-skip_under_valgrind(void)
-{
-	const char *libraries = getenv("LD_PRELOAD");
-
-	if (libraries && strstr(libraries, "/vgpreload_"))
-		skip();
-}
-
 /* A process that calls run() again and again, and stops before each call. */
 static inline pid_t
 start_traced(void (*run)(void))
@@ -27,7 +17,8 @@ start_traced(void (*run)(void))
 	pid_t child;
 	int status;
 
-	skip_under_valgrind();
+	/* It executes many instructions for each of the program's. */
+	support_skip_under_valgrind();
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
