@@ -109,10 +109,14 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	int rest = 0;
 	int target = 0;
 
-	if (*line < '1' || *line > '9' ||
+	if (*line < '0' || *line > '9' ||
 	    sscanf(line, "%3u %9u.%3u %19" SCNu64 "%n", &status, &seconds,
-		&milliseconds, &bytes, &rest) != 4 ||
-	    status < 100)
+		&milliseconds, &bytes, &rest) != 4)
+		return false;
+	/* As in the access log (nginx/tls.conf.template). */
+	if (status == 0)
+		status = 400;
+	if (status < 100)
 		return false;
 	line += rest;
 	sscanf(line, " %31[^ ] %n", name, &target);

@@ -140,6 +140,19 @@ def test_without_a_certificate_there_is_no_port(own_service):
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+def test_a_request_of_http_2_with_too_large_headers_is_a_400_in_the_access_log_and_counted(certificates, own_service):
+    """nginx closes the connection without an answer, and has no status for it."""
+    service = own_service(**variables(certificates))
+    url = f"https://localhost:{https_port(service)}/bye"
+    run = subprocess.run(["curl", "-sS", "--http2", "--cacert", certificates / "one.pem", "-H", "X-Large: " + "x" * 40000, url],
+                         capture_output=True, timeout=30)
+    assert run.returncode != 0 and run.stdout == b""
+    wait_for(lambda: service.requests().get(("other", "other", "400")) == 1, what=lambda: f"a 400 in {service.requests()}")
+    assert curl(service, "--http2", url) == '{"msg": "Bye Bye"}'
+    statuses = wait_for(lambda: (found := [line["status"] for line in service.access_log() if line["uri"] == "/bye"])[1:] and found)
+    assert statuses == [400, 200]
+
+
 # --- errors at the start --------------------------------------------------------
 
 

@@ -73,6 +73,21 @@ a_line_is_read(void **state)
 	assert_int_equal(request.queue_ns, -1);
 }
 
+/* Its headers were too large, or its client left. */
+static void
+a_request_that_nginx_did_not_read_to_its_end_is_a_400(void **state)
+{
+	struct request_sample request;
+
+	(void)state;
+	assert_true(gateway_log_parse(
+	    "000 0.012 0 - 4bf92f3577b34da6a3ce929d0e0e4736", &request));
+	assert_int_equal(request.status, 400);
+	assert_int_equal(request.duration_ns, 12000000);
+	assert_int_equal(request.endpoint, ENDPOINT_OTHER);
+	assert_int_equal(request.method, METHOD_OTHER);
+}
+
 static void
 targets_lead_to_their_routes(void **state)
 {
@@ -156,7 +171,8 @@ static void
 what_is_no_line_of_nginx_is_left_out(void **state)
 {
 	static const char *const lines[] = {"", "x", "502", "502 1", "502 1.",
-	    "99 0.000 0 GET /", "-1 0.000 0 GET /", "502 0.000 x GET /"};
+	    "009 0.000 0 GET /", "99 0.000 0 GET /", "-1 0.000 0 GET /",
+	    "502 0.000 x GET /"};
 	struct request_sample request;
 
 	(void)state;
@@ -242,6 +258,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_line_is_read),
+	    TEST(a_request_that_nginx_did_not_read_to_its_end_is_a_400),
 	    TEST(targets_lead_to_their_routes),
 	    TEST(the_last_word_is_the_trace_id_if_it_looks_like_one),
 	    TEST(a_counted_line_is_the_exemplar_of_its_bucket),
