@@ -193,8 +193,8 @@ def readme(result):
         [
             "![Requests per second in the CPU limits of the pod](docs/benchmarks-pod.svg)\n",
             f"Each peer answers `GET /` in the CPU limits of the pod: {limits['app']:g} cores for the application and "
-            f"{limits['nginx']:g} for nginx,\nor both together without nginx. All but the usual libfcgi pool count their requests "
-            f"({result['machine']['cpu']}, {result['date']}).\n",
+            f"{limits['nginx']:g} for nginx,\nor both together without nginx.\nAll peers except the usual libfcgi pool count their requests. "
+            f"Measured on {result['machine']['cpu']}, {result['date']}.\n",
             table(head, [[r["peer"], cores(limits, r["nginx"]), f"{r['rps']:,.0f}", f"{r['p99_ms']:.1f}"] for r in rows]),
         ]
     )
