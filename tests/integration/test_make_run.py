@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -108,6 +109,53 @@ def test_make_run_in_the_background_of_a_terminal_serves_and_ends():
         assert "T" not in {stat_of(pid)[0] for pid in left}
         os.kill(make, signal.SIGTERM)
         wait_for(lambda: not any(exists(pid) for pid in left), 40, terminal.text)
+
+
+# --- two in one folder -------------------------------------------------------------
+
+
+def nginx_files(service):
+    return {name: (service.run_dir / name).read_text() for name in ("nginx.conf", "security-headers.conf", "nginx.pid")}
+
+
+def start_again(service, script="run", *arguments):
+    return subprocess.run([ROOT / "scripts" / script, *arguments], cwd=service.folder, env=service.environment,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("own", [(), ("FCGI_WEBAPP_SOCKET", "FCGI_WEBAPP_METRICS_SOCKET", "FCGI_WEBAPP_METRICS_FILE")])
+def test_a_second_start_in_the_same_folder_is_refused_and_the_first_goes_on(own_service, own):
+    service = own_service(WORKERS=2)
+    files = nginx_files(service)
+    service.environment.update({name: str(service.folder / name) for name in own})
+    second = start_again(service)
+    assert second.returncode == 1 and second.stdout == ""
+    assert second.stderr == (f"run: a service runs in {service.run_dir}: stop it, or give this one other ports, RUN_DIR= and "
+                             "FCGI_WEBAPP_METRICS_FILE=\n")
+    assert nginx_files(service) == files and service.get("/bye").status == 200
+    assert start_again(service, "nginx", "reload").returncode == 0
+    assert service.stop() == 0
+    for name in own:
+        del service.environment[name]
+    service.start()
+
+
+def test_a_pool_that_outlived_its_script_keeps_its_folder_until_it_ends(own_service):
+    service = own_service(WORKERS=2)
+    files = nginx_files(service)
+    left = service.all_pids()
+    supervisor, nginx = service.supervisor, int(files["nginx.pid"])
+    try:
+        service.process.kill()
+        service.process.wait()
+        second = start_again(service)
+        assert second.returncode == 1 and "another pool holds it" in second.stderr and len(second.stderr.splitlines()) == 1
+        assert nginx_files(service) == files and service.get("/bye").status == 200
+    finally:
+        for pid in (nginx, supervisor):
+            os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not any(exists(pid) for pid in left), 40, "the end of all")
+    service.start()
 
 
 # --- make watch ------------------------------------------------------------------
