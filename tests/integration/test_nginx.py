@@ -22,9 +22,9 @@ def folder():
     shutil.rmtree(path, ignore_errors=True)
 
 
-def configure(folder, **variables):
+def configure(folder, script="nginx-conf", **variables):
     port, metrics_port = free_ports(2)
-    return subprocess.run([ROOT / "scripts/nginx-conf"], capture_output=True, text=True, timeout=20, env={
+    return subprocess.run([ROOT / "scripts" / script], capture_output=True, text=True, timeout=20, env={
         "PATH": os.environ["PATH"], "RUN_DIR": str(folder), "HTTP_PORT": str(port), "METRICS_PORT": str(metrics_port),
         "ACCESS_LOG": str(folder / "access.log"), "PROGRAM": str(PROGRAM), **variables})
 
@@ -230,3 +230,26 @@ def test_nothing_is_compressed_by_default(service):
 def test_a_wrong_switch_is_refused_in_one_line(folder):
     run = configure(folder, NGINX_GZIP="yes")
     assert (run.returncode, run.stdout, run.stderr) == (1, "", "nginx-conf: NGINX_GZIP=yes: it must be on or off\n")
+
+
+# --- ports ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ports, says", [
+    *(({"HTTP_PORT": port}, f"HTTP_PORT={port}: it must be a port, from 1 to 65535") for port in ("abc", "0", "65536", "8o81", "-1", "080")),
+    ({"METRICS_PORT": "8000;"}, "METRICS_PORT=8000;: it must be a port, from 1 to 65535"),
+    ({"HTTPS_PORT": "https", "TLS_CERTIFICATE": "cert.pem"}, "HTTPS_PORT=https: it must be a port, from 1 to 65535"),
+    ({"HTTP_PORT": "8081", "METRICS_PORT": "8081"}, "HTTP_PORT and METRICS_PORT are both 8081: they must be different"),
+    ({"HTTP_PORT": "8443", "TLS_CERTIFICATE": "cert.pem"}, "HTTP_PORT and HTTPS_PORT are both 8443: they must be different"),
+    ({"METRICS_PORT": "8443", "TLS_KEY": "key.pem"}, "METRICS_PORT and HTTPS_PORT are both 8443: they must be different"),
+])
+def test_ports_that_cannot_work_are_refused_in_one_line_before_anything_starts(folder, ports, says):
+    run = configure(folder, **ports)
+    assert (run.returncode, run.stdout, run.stderr) == (1, "", f"nginx-conf: {says}\n")
+    run = configure(folder, "run", FCGI_WEBAPP_METRICS_FILE=str(folder / "counters"), **ports)
+    assert (run.returncode, run.stdout, run.stderr) == (1, "", f"nginx-conf: {says}\n")
+    assert not list(folder.iterdir())
+
+
+def test_the_port_of_tls_matters_only_with_tls(folder):
+    assert configure(folder, HTTP_PORT="8443", HTTPS_PORT="none").returncode == 0
