@@ -169,6 +169,16 @@ def test_the_image_gets_the_packages_of_the_libraries_that_the_program_needs(clo
                    "cc a.c -o a -L. -lown -Wl,-rpath,$PWD", shell=True, cwd=tmp_path, check=True)
     done = ask(tmp_path / "a")
     assert done.returncode == 1 and f"no Debian package holds {tmp_path}/libown.so" in done.stderr
+    (tmp_path / "libown.so").unlink()
+    done = ask(tmp_path / "a")
+    assert (done.returncode, done.stdout) == (1, "") and "lacks libraries of" in done.stderr and "libown.so" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, status, says", [
+    (["/nonexistent"], 1, "/nonexistent"), ([ROOT / "Makefile"], 1, "not a dynamic executable"), ([], 2, "usage: runtime-packages PROGRAM")])
+def test_the_packages_of_what_is_no_program_are_an_error(arguments, status, says):
+    done = subprocess.run([ROOT / "scripts/runtime-packages", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (status, "") and says in done.stderr
 
 
 def test_compile_commands_are_those_of_the_build(clone):
