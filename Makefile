@@ -251,7 +251,7 @@ $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(LIBRARY)
 	$(call say,LD) $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIBRARY) $(LDLIBS)
 
 .PHONY: lint format
-list_c = git ls-files 'fcgi/*.[ch]' 'scripts/*.[ch]' 'tests/*.[ch]'
+list_c = find fcgi scripts tests -name '*.[ch]'
 
 lint: ## every linter
 	@scripts/deps build lint

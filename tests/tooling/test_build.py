@@ -192,3 +192,20 @@ def test_compile_commands_are_those_of_the_build(clone):
         done = subprocess.run(f"{entry['command']} -fsyntax-only -MF /dev/null", shell=True, cwd=entry["directory"],
                               capture_output=True, text=True, check=False)
         assert done.returncode == 0, (file, done.stderr)
+
+
+@pytest.mark.parametrize("repository", [False, True])
+def test_make_format_takes_new_files_too_and_needs_no_repository(fresh, tmp_path, repository):
+    """clang-format writes down its arguments here, and dpkg-query says that it is installed."""
+    (tmp_path / "bin/clang-format").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{tmp_path}/formatted\n')
+    (tmp_path / "bin/clang-format").chmod(0o755)
+    (tmp_path / "bin/dpkg-query").write_text("#!/bin/sh\necho install ok installed\n")
+    if repository:
+        subprocess.run(["git", "init", "--quiet"], cwd=fresh.folder, check=True)
+    (fresh.folder / "fcgi/app/endpoints/echo.c").write_text("int   i;\n")
+    (fresh.folder / "build").mkdir()
+    (fresh.folder / "build/version.c").touch()
+    done = fresh.make("format")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    formatted = set((tmp_path / "formatted").read_text().split()) - {"-i"}
+    assert formatted == {str(path.relative_to(fresh.folder)) for folder in ("fcgi", "scripts", "tests") for path in fresh.folder.glob(f"{folder}/**/*.[ch]")}
