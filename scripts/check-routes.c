@@ -108,6 +108,21 @@ is_reserved(const char *path)
 	return strcmp(path, "/.problem") == 0;
 }
 
+/* The name is a part of the handler's name, and a label of metrics. */
+static const char *
+find_fault_in_name(const char *name)
+{
+	if (!*name || strchr(DIGITS, *name) ||
+	    name[strspn(name, LETTERS DIGITS)])
+		return "a name has only letters, digits and _, and begins with "
+		       "no digit";
+	if (strcmp(name, "other") == 0)
+		return "unknown paths are counted as \"other\"";
+	if (strcmp(name, "static") == 0)
+		return "static files are counted as \"static\"";
+	return NULL;
+}
+
 static const char *
 find_fault_in_path(const char *path)
 {
@@ -140,13 +155,15 @@ find_fault_in_path(const char *path)
 
 /* What is wrong with the BODY(size) of a route; NULL: nothing. */
 static const char *
-find_fault_in_body(const char *flags)
+find_fault_in_body(const struct route *route)
 {
 	static const char *const calls[] = {BODY_SIZES(SIZE_CALL)};
-	const char *body = strstr(flags, "BODY(");
+	const char *body = strstr(route->flags_text, "BODY(");
 
 	if (!body)
 		return NULL;
+	if (route->methods == GET)
+		return "GET has no body, so the route has no BODY(size)";
 	if (strstr(body + 1, "BODY("))
 		return "a route has one BODY(size)";
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
@@ -197,14 +214,12 @@ check(const struct route *route)
 {
 	const char *fault = find_fault_in_path(route->path);
 
-	if (!fault && strcmp(route->name, "other") == 0)
-		fault = "unknown paths are counted as \"other\"";
-	if (!fault && strcmp(route->name, "static") == 0)
-		fault = "static files are counted as \"static\"";
 	if (!fault)
-		fault = find_fault_in_body(route->flags_text);
+		fault = find_fault_in_name(route->name);
 	if (!fault && route->methods == 0)
 		fault = "a route has at least one method";
+	if (!fault)
+		fault = find_fault_in_body(route);
 	if (!fault)
 		return 0;
 	begin(route);

@@ -98,6 +98,20 @@ def test_a_name_that_is_taken_fails_the_build(tree):
     assert 'route "static", path "/orders": static files are counted as "static"' in run.stderr
 
 
+@pytest.mark.parametrize("name", ["foo-bar", "foo.bar", "1foo", ""])
+def test_a_name_that_a_handler_cannot_have_fails_the_build(tree, name):
+    run = make(tree, "build/check-routes", f'ROUTE({name}, "/orders", GET, 0)')
+    message = run.stderr.splitlines()[0]
+    assert message.endswith(f'route "{name}", path "/orders": a name has only letters, digits and _, and begins with no digit')
+
+
+def test_a_body_on_a_route_without_a_method_that_has_one_fails_the_build(tree):
+    run = make(tree, "build/check-routes", 'ROUTE(orders, "/orders", GET, BODY(1M) | NONBLOCKING)')
+    assert_refused(tree, run, "/orders", "GET has no body, so the route has no BODY(size)")
+    run = make(tree, "build/check-routes", 'ROUTE(orders, "/orders", GET | POST, BODY(1M))', 'ROUTE(order, "/order", DELETE, BODY(1M))')
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_a_route_without_a_method_fails_the_build(tree):
     run = make(tree, "build/check-routes", 'ROUTE(orders, "/orders", 0, 0)')
     assert_refused(tree, run, "/orders", "a route has at least one method")
