@@ -62,6 +62,7 @@ $(PROGRAM): $(BUILD)/fcgi/main.o $(LIBRARY)
 $(LIBRARY): $(filter-out $(BUILD)/fcgi/main.o,$(OBJECTS))
 	@rm -f $@
 	$(call say,AR) ar rcs $@ $^
+	@scripts/check-endpoints $@
 
 # Asks pkg-config for the libraries. The file holds the whole command line too. It is
 # written only when that changes, and then everything is compiled again.

@@ -23,9 +23,17 @@ def test_the_page_makes_an_endpoint_that_answers_and_counts(tmp_path, monkeypatc
     commands, _ = blocks("sh")
     tree = tmp_path / "tree"
     conftest.copy_of_the_tree(tree)
-    (tree / "fcgi/app/endpoints/greet.c").write_text(handler)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(route)
+
+    # Without its handler, the build names the line and the file to write.
+    run = conftest.make_in(tree, "-s", "build")
+    number = len((tree / "fcgi/app/routes.def").read_text().splitlines())
+    assert run.returncode != 0
+    assert [line for line in run.stderr.splitlines() if not line.startswith("make")] == [
+        f'fcgi/app/routes.def:{number}: route "greet": there is no endpoint_greet(): write it in fcgi/app/endpoints/greet.c, or correct the name']
+
+    (tree / "fcgi/app/endpoints/greet.c").write_text(handler)
     (tree / "tests/integration/test_greet.py").write_text(test)
 
     run = subprocess.run(["sh", "-eu", "-c", commands], cwd=tree, capture_output=True, text=True, timeout=300,

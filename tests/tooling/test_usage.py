@@ -62,7 +62,7 @@ def test_an_unknown_option_is_refused_and_nothing_else_is_done(tree, script):
 
 
 @pytest.mark.parametrize("script, arguments", [
-    ("apt-sources", []), ("coverage", []), ("fuzz", []), ("fuzz", ["build/fuzzed"]), ("libraries", []), ("release-build-args", []),
+    ("apt-sources", []), ("check-endpoints", []), ("coverage", []), ("fuzz", []), ("fuzz", ["build/fuzzed"]), ("libraries", []), ("release-build-args", []),
     ("release-tags", []), ("release-tags", ["refs/heads/main"]), ("run-workflow", []), ("sanitize", []), ("summary", []), ("version", [])])
 def test_a_missing_argument_is_a_line_with_the_usage(tree, script, arguments):
     done = run(tree / "scripts" / script, *arguments, cwd=tree)
