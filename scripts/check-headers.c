@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const headers[] = {
-#define HEADER(name) #name,
+static const struct header {
+	int line;
+	const char *name;
+} headers[] = {
+#define HEADER(name) {__LINE__, #name},
 #include "../fcgi/app/headers.def"
 #undef HEADER
-    NULL};
+    {0},
+};
 
 enum { NAME_LENGTH_MAX = 58 };
 
@@ -17,6 +21,8 @@ enum { NAME_LENGTH_MAX = 58 };
 static const char *
 find_fault(const char *name)
 {
+	if (!*name)
+		return "it has no name: write HEADER(authorization)";
 	if (name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")])
 		return "a name has only a to z, 0 to 9, and _ for -";
 	if (strlen(name) > NAME_LENGTH_MAX)
@@ -33,16 +39,17 @@ main(void)
 {
 	int status = 0;
 
-	for (int i = 0; headers[i]; i++) {
-		const char *fault = find_fault(headers[i]);
+	for (const struct header *header = headers; header->name; header++) {
+		const char *fault = find_fault(header->name);
 
-		for (int k = 0; k < i && !fault; k++)
-			if (strcmp(headers[i], headers[k]) == 0)
+		for (const struct header *other = headers;
+		     other < header && !fault; other++)
+			if (strcmp(header->name, other->name) == 0)
 				fault = "it is declared twice";
 		if (fault) {
 			fprintf(stderr,
-			    "fcgi/app/headers.def: header \"%s\": %s\n",
-			    headers[i], fault);
+			    "fcgi/app/headers.def:%d: header \"%s\": %s\n",
+			    header->line, header->name, fault);
 			status = 1;
 		}
 	}

@@ -15,6 +15,7 @@ enum { OPTION_OF_APP = 1 };
 enum kind { TEXT, WHOLE, NUMBER, SWITCH, CHOICE };
 
 static const struct option {
+	int line;
 	bool is_of_app;
 	enum kind kind;
 	const char *name;
@@ -25,15 +26,17 @@ static const struct option {
 	const char *help;
 } options[] = {
 #define TEXT(commands, name, argument, fallback, help)                         \
-	{commands, TEXT, #name, argument, fallback, 0, 0, help},
+	{__LINE__, commands, TEXT, #name, argument, fallback, 0, 0, help},
 #define WHOLE(commands, name, argument, fallback, min, max, help)              \
-	{commands, WHOLE, #name, argument, #fallback, min, max, help},
+	{__LINE__, commands, WHOLE, #name, argument, #fallback, min, max, help},
 #define NUMBER(commands, name, argument, fallback, min, max, help)             \
-	{commands, NUMBER, #name, argument, #fallback, min, max, help},
+	{__LINE__, commands, NUMBER, #name, argument, #fallback, min, max,     \
+	    help},
 #define SWITCH(commands, name, fallback, help)                                 \
-	{commands, SWITCH, #name, NULL, (fallback) ? "on" : NULL, 0, 0, help},
+	{__LINE__, commands, SWITCH, #name, NULL, (fallback) ? "on" : NULL, 0, \
+	    0, help},
 #define CHOICE(commands, name, argument, fallback, choices, help)              \
-	{commands, CHOICE, #name, argument, fallback, 0, 0, help},
+	{__LINE__, commands, CHOICE, #name, argument, fallback, 0, 0, help},
 #include "options.def"
     {0},
 };
@@ -51,7 +54,8 @@ find_fault_in_name(const struct option *option)
 {
 	const char *name = option->name;
 
-	if (!strchr(SMALL, name[0]) || name[strspn(name, SMALL "0123456789_")])
+	if (!*name || !strchr(SMALL, name[0]) ||
+	    name[strspn(name, SMALL "0123456789_")])
 		return "a name has only a to z, 0 to 9, and _ for -, and "
 		       "begins with a letter";
 	if (strlen(name) > NAME_MAX)
@@ -147,8 +151,8 @@ main(void)
 
 		if (!fault)
 			continue;
-		fprintf(stderr, "fcgi/app/options.def: option \"%s\": %s\n",
-		    option->name, fault);
+		fprintf(stderr, "fcgi/app/options.def:%d: option \"%s\": %s\n",
+		    option->line, option->name, fault);
 		status = 1;
 	}
 	return status;

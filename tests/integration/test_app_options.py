@@ -201,6 +201,7 @@ def test_the_unit_tests_of_options_need_no_change(tree):
     ('OPTION_TEXT(memory, "AMOUNT", NULL, "h")', 'option "memory": the engine has an option of this name'),
     ('OPTION_SWITCH(a, true, "h") OPTION_TEXT(a, "A", NULL, "h")', 'option "a": it is declared twice'),
     ('OPTION_SWITCH(Fast, true, "h")', 'option "Fast": a name has only a to z'),
+    ('OPTION_SWITCH(, true, "h")', 'option "": a name has only a to z'),
     ('OPTION_SWITCH(_a, true, "h")', 'option "_a": a name has only a to z, 0 to 9, and _ for -, and begins with a letter'),
     (f'OPTION_SWITCH({41 * "a"}, true, "h")', "a name has at most 40 characters"),
     ('OPTION_SWITCH(help, true, "h")', 'option "help": --help prints the options'),
@@ -229,4 +230,5 @@ def test_a_line_that_does_not_work_fails_the_build(tmp_path, line, fault):
     done = conftest.make_in(tmp_path, "build/check-options")
     said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
     assert done.returncode != 0 and len(said) == 1, done.stderr
-    assert said[0].startswith("fcgi/app/options.def: option ") and fault in said[0]
+    number = len((tmp_path / "fcgi/app/options.def").read_text().splitlines())
+    assert said[0].startswith(f"fcgi/app/options.def:{number}: option ") and fault in said[0]

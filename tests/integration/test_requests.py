@@ -139,9 +139,11 @@ def test_plain_cgi_reads_the_same_headers(program, tmp_path):
     ("HEADER(Authorization)", "a name has only a to z"),
     ("HEADER(content_type)", "read request->content_type"),
     (f"HEADER({'x' * 59})", "at most 58 characters"),
+    ("HEADER()", 'header "": it has no name'),
 ])
 def test_a_line_of_the_header_table_that_cannot_be_fails_the_build(tmp_path, line, says):
     tree = copy_tree(tmp_path)
     append(tree / "fcgi/app/headers.def", line + "\n")
     run = subprocess.run(["make", "-s", "build/check-headers", "BUILD=build"], cwd=tree, capture_output=True, text=True, timeout=60)
-    assert run.returncode != 0 and "fcgi/app/headers.def" in run.stderr and says in run.stderr
+    number = len((tree / "fcgi/app/headers.def").read_text().splitlines())
+    assert run.returncode != 0 and f"fcgi/app/headers.def:{number}: header " in run.stderr and says in run.stderr
