@@ -88,7 +88,8 @@ $(BUILD)/check-%: scripts/check-%.c fcgi/app/%.def
 	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
 
 # Fails for a metric that Prometheus would not accept.
-$(BUILD)/check-metrics: scripts/check-metrics.c fcgi/app/metrics.def fcgi/metrics/app_metrics.def
+$(BUILD)/check-metrics: scripts/check-metrics.c fcgi/app/metrics.def \
+	fcgi/metrics/app_metrics.def fcgi/metrics/metrics.def
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $< && $@
 

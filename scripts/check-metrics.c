@@ -8,23 +8,42 @@
 /* As in fcgi/metrics/app_exposition.c: there are as many buckets, with +Inf. */
 enum { BUCKETS_MAX = 64, NAME_MAX = 100, LABEL_MAX = 100 };
 
+struct value {
+	const char *symbol;
+	const char *text;
+};
+
 static const struct metric {
+	int line;
 	const char *kind;
 	const char *name;
 	const char *help;
 	const double *bounds;
 	size_t bound_count;
 	const char *label;
-	const char *const *values;
+	const struct value *values;
 } metrics[] = {
-#define VALUE(symbol, text) text,
+#define VALUE(symbol, text) {#symbol, text},
 #define METRIC(kind, name, help, buckets, label, ...)                          \
-	{#kind, #name, help, buckets, sizeof(buckets) / sizeof(double), label, \
-	    (const char *const[]){__VA_ARGS__ NULL}},
+	{__LINE__, #kind, #name, help, buckets,                                \
+	    sizeof(buckets) / sizeof(double), label,                           \
+	    (const struct value[]){__VA_ARGS__{0}}},
 #include "metrics/app_metrics.def"
 #undef VALUE
     {0},
 };
+
+/* Those that begin with the name of the program; others have a prefix. */
+static const char *const engine_families[] = {
+#define COUNTER(symbol, family, unit, help)            family,
+#define COUNTER_BY(label, family, unit, help, values)  family,
+#define HISTOGRAM(symbol, family, unit, help)          family,
+#define ENDPOINT_COUNTER(symbol, family, unit, help)   family,
+#define ENDPOINT_HISTOGRAM(symbol, family, unit, help) family,
+#define LABEL_SETS(family, unit, help)                 family,
+#define GAUGE(symbol, family, unit, help)              family,
+#include "metrics/metrics.def"
+    NULL};
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 #define DIGITS  "0123456789"
@@ -47,20 +66,41 @@ has_suffix(const char *text, const char *suffix)
 
 /* Whether Prometheus makes series of this name out of the other metric. */
 static int
-is_series_of(const char *name, const struct metric *other)
+is_series_of(const char *name, const char *other)
 {
 	static const char *const suffixes[] = {
 	    "", "_bucket", "_count", "_sum", "_created", "_total"};
-	size_t length = strlen(other->name);
+	size_t length = strlen(other);
 
-	if (has_suffix(other->name, "_total"))
+	if (has_suffix(other, "_total"))
 		length -= strlen("_total");
-	if (strncmp(name, other->name, length) != 0)
+	if (strncmp(name, other, length) != 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
 		if (strcmp(name + length, suffixes[i]) == 0)
 			return 1;
 	return 0;
+}
+
+/* Which other metric has series of this one's name; or NULL. */
+static const char *
+find_other(const struct metric *metric)
+{
+	static char fault[2 * NAME_MAX];
+	const char *name = metric->name;
+
+	for (const char *const *family = engine_families; *family; family++)
+		if (is_series_of(name, *family) || is_series_of(*family, name))
+			return "the engine has a metric of this name";
+	for (const struct metric *other = metrics; other->name; other++) {
+		if (other == metric || !is_series_of(name, other->name))
+			continue;
+		snprintf(fault, sizeof(fault),
+		    "%.*s in line %d has series of this name", NAME_MAX,
+		    other->name, other->line);
+		return fault;
+	}
+	return NULL;
 }
 
 static const char *
@@ -78,10 +118,46 @@ find_fault_in_name(const struct metric *metric)
 			       "names of the engine's metrics";
 	if (is_counter != has_suffix(metric->name, "_total"))
 		return "the names of counters end in _total, and no others";
-	for (const struct metric *other = metrics; other->name; other++)
-		if (other != metric && is_series_of(metric->name, other))
-			return "another metric has series of this name";
+	return find_other(metric);
+}
+
+/* Symbols are constants of the whole program. */
+static const char *
+find_fault_in_symbol(const struct metric *metric, const struct value *value)
+{
+	static char fault[2 * NAME_MAX];
+
+	if (!is_name(value->symbol))
+		return "the symbol of a VALUE has letters, digits and _, and "
+		       "begins with no digit";
+	for (const struct metric *other = metrics; other <= metric; other++)
+		for (const struct value *before = other->values;
+		     before->symbol && before != value; before++)
+			if (strcmp(before->symbol, value->symbol) == 0) {
+				snprintf(fault, sizeof(fault),
+				    "the symbol %.*s is taken by a VALUE in "
+				    "line %d: a symbol is unique",
+				    NAME_MAX, value->symbol, other->line);
+				return fault;
+			}
 	return NULL;
+}
+
+static const char *
+find_fault_in_value(const struct metric *metric, const struct value *value)
+{
+	const char *text = value->text;
+
+	if (!*text || strlen(text) > LABEL_MAX || strpbrk(text, " \"\\\n\t{}"))
+		return "a label's value has at most 100 characters, and no "
+		       "space, quote, backslash and brace";
+	if (strcmp(text, "other") == 0)
+		return "\"other\" is there without a VALUE";
+	for (const struct value *before = metric->values; before < value;
+	     before++)
+		if (strcmp(before->text, text) == 0)
+			return "a label has the same value twice";
+	return find_fault_in_symbol(metric, value);
 }
 
 static const char *
@@ -93,17 +169,14 @@ find_fault_in_label(const struct metric *metric)
 		return "a label has at most 100 letters, digits and _";
 	if (strcmp(metric->label, "le") == 0)
 		return "the label le is that of buckets";
-	for (const char *const *value = metric->values; *value; value++) {
-		if (!**value || strlen(*value) > LABEL_MAX ||
-		    strpbrk(*value, " \"\\\n\t{}"))
-			return "a label's value has at most 100 characters, "
-			       "and no space, quote, backslash and brace";
-		if (strcmp(*value, "other") == 0)
-			return "\"other\" is there without a VALUE";
-		for (const char *const *before = metric->values; before < value;
-		     before++)
-			if (strcmp(*before, *value) == 0)
-				return "a label has the same value twice";
+	if (!metric->values->symbol)
+		return "a label has at least one VALUE";
+	for (const struct value *value = metric->values; value->symbol;
+	     value++) {
+		const char *fault = find_fault_in_value(metric, value);
+
+		if (fault)
+			return fault;
 	}
 	return NULL;
 }
@@ -145,8 +218,8 @@ main(void)
 
 		if (!fault)
 			continue;
-		fprintf(stderr, "fcgi/app/metrics.def: %s: %s\n", metric->name,
-		    fault);
+		fprintf(stderr, "fcgi/app/metrics.def:%d: %s: %s\n",
+		    metric->line, metric->name, fault);
 		status = 1;
 	}
 	return status;

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,18 @@ def test_a_tree_with_metrics_of_its_own_passes_the_unit_tests_and_those_of_the_d
     assert run.returncode == 0, run.stdout[-3000:]
 
 
+def check(tree, line, program=None):
+    """The number of a line at the end of the table, and the check of the table; as after a rename if a program is named."""
+    for name in ("Makefile", "scripts", "fcgi"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tree / name)
+    table = tree / "fcgi/app/metrics.def"
+    table.write_text(table.read_text() + line + "\n")
+    if program:
+        engine = tree / "fcgi/metrics/metrics.def"
+        engine.write_text(re.sub(r'((STARTS|build_info), ")\w+?(_starts|_build_info)"', rf'\1{program}\3"', engine.read_text()))
+    return len(table.read_text().splitlines()), conftest.make_in(tree, "build/check-metrics")
+
+
 @pytest.mark.parametrize("line, fault", [
     ('COUNTER(sample_created, "Notes.")', "the names of counters end in _total"),
     ('GAUGE(sample_total, "Notes.")', "the names of counters end in _total"),
@@ -317,14 +330,21 @@ def test_a_tree_with_metrics_of_its_own_passes_the_unit_tests_and_those_of_the_d
     ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "a") VALUE(B, "a"))', "same value twice"),
     ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(1, 0.5))', "that increase"),
     ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(-1, 0.5))', "numbers from 0"),
-    ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(1)) GAUGE(sample_seconds_sum, "Sum.")', "series of this name"),
-    ('COUNTER(sample_total, "Notes.") GAUGE(sample_created, "Time.")', "series of this name"),
+    ('HISTOGRAM(sample_seconds, "Time.", BUCKETS(1)) GAUGE(sample_seconds_sum, "Sum.")', "sample_seconds_sum: sample_seconds in line"),
+    ('COUNTER(sample_total, "Notes.") GAUGE(sample_created, "Time.")', "sample_created: sample_total in line"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", )', "a label has at least one VALUE"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "a") VALUE(A, "b"))', "the symbol A is taken by a VALUE in line"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "a")) GAUGE_BY(sample_shut, "Notes.", "kind", VALUE(A, "a"))',
+     "sample_shut: the symbol A is taken by a VALUE in line"),
+    ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(a-b, "a"))', "the symbol of a VALUE has"),
 ])
 def test_a_line_that_prometheus_would_not_accept_fails_the_build(tmp_path, line, fault):
-    for name in ("Makefile", "scripts", "fcgi"):
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
-    with (tmp_path / "fcgi/app/metrics.def").open("a") as table:
-        table.write(line + "\n")
-    run = conftest.make_in(tmp_path, "build/check-metrics")
+    number, run = check(tmp_path, line)
     assert run.returncode != 0 and fault in run.stderr, run.stderr
-    assert run.stderr.startswith("fcgi/app/metrics.def: sample_") or "http_" in line
+    assert run.stderr.startswith(f"fcgi/app/metrics.def:{number}: " + ("http_" if "http_" in line else "sample_"))
+
+
+@pytest.mark.parametrize("name, is_taken", [("sample_starts_total", True), ("sample_build_info", True), ("sample_made_total", False)])
+def test_the_engine_s_metrics_with_the_name_of_a_renamed_service_cannot_be_declared_again(tmp_path, name, is_taken):
+    _, run = check(tmp_path, f'{"COUNTER" if name.endswith("_total") else "GAUGE"}({name}, "Notes.")', program="sample")
+    assert ("the engine has a metric of this name" in run.stderr, run.returncode != 0) == (is_taken, is_taken), run.stderr
