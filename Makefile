@@ -82,21 +82,24 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
+# The first error of the compiler is the mistake in a table; the rest follow from it.
+COMPILE_CHECK = $(CC) -std=gnu17 $(WARNINGS) -Wfatal-errors
+
 # Fail for a line of a table that would not do what it says.
 $(BUILD)/check-%: scripts/check-%.c fcgi/app/%.def
 	@mkdir -p $(@D)
-	@$(CC) -std=gnu17 $(WARNINGS) -o $@ $< && $@
+	@$(COMPILE_CHECK) -o $@ $< && $@
 
 # Fails for a metric that Prometheus would not accept.
 $(BUILD)/check-metrics: scripts/check-metrics.c fcgi/app/metrics.def \
 	fcgi/metrics/app_metrics.def fcgi/metrics/metrics.def
 	@mkdir -p $(@D)
-	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $< && $@
+	@$(COMPILE_CHECK) -Ifcgi -o $@ $< && $@
 
 # Fails for an option that does not work, or that the engine has.
 $(BUILD)/check-options: scripts/check-options.c fcgi/base/number.c fcgi/options.def fcgi/app/options.def
 	@mkdir -p $(@D)
-	@$(CC) -std=gnu17 -Ifcgi $(WARNINGS) -o $@ $(filter %.c,$^) && $@
+	@$(COMPILE_CHECK) -Ifcgi -o $@ $(filter %.c,$^) && $@
 
 CHECKS := $(patsubst scripts/%.c,$(BUILD)/%,$(wildcard scripts/check-*.c))
 $(OBJECTS): $(BUILD)/flags | $(CHECKS)

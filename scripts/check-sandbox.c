@@ -5,28 +5,32 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const grants[] = {
-#define ALLOW_NETWORK       "ALLOW_NETWORK",
-#define ALLOW_WRITE(folder) "ALLOW_WRITE(" #folder ")",
-#define ALLOW_SYSCALL(name) "ALLOW_SYSCALL(" #name ")",
+static const struct grant {
+	int line;
+	const char *text;
+} grants[] = {
+#define ALLOW_NETWORK       {__LINE__, "ALLOW_NETWORK"},
+#define ALLOW_WRITE(folder) {__LINE__, "ALLOW_WRITE(" #folder ")"},
+#define ALLOW_SYSCALL(name) {__LINE__, "ALLOW_SYSCALL(" #name ")"},
 #include "../fcgi/app/sandbox.def"
 #undef ALLOW_NETWORK
 #undef ALLOW_WRITE
 #undef ALLOW_SYSCALL
-    NULL};
+    {0},
+};
 
 int
 main(void)
 {
 	int status = 0;
 
-	for (int i = 0; grants[i]; i++)
-		for (int k = 0; k < i; k++)
-			if (strcmp(grants[i], grants[k]) == 0) {
+	for (const struct grant *grant = grants; grant->text; grant++)
+		for (const struct grant *other = grants; other < grant; other++)
+			if (strcmp(grant->text, other->text) == 0) {
 				fprintf(stderr,
-				    "fcgi/app/sandbox.def: %s: it is there "
+				    "fcgi/app/sandbox.def:%d: %s: it is there "
 				    "twice\n",
-				    grants[i]);
+				    grant->line, grant->text);
 				status = 1;
 				break;
 			}
