@@ -63,6 +63,9 @@ static const struct {
     {507, "Insufficient Storage"},
 };
 
+/* The body of a response that no handler has filled in: its address tells. */
+static const char unanswered[] = "";
+
 const char *
 response_reason(int status)
 {
@@ -77,7 +80,7 @@ response_init(struct response *response)
 {
 	response->status = 500;
 	response->content_type = "application/json";
-	response->body = "";
+	response->body = unanswered;
 	response->body_length = 0;
 	response->json = NULL;
 	response->memory = NULL;
@@ -186,6 +189,38 @@ response_problem(struct response *response, int status, const char *detail, ...)
 	response->content_type = "application/problem+json";
 }
 
+void
+response_validate(struct response *response, const char *endpoint)
+{
+	int status = response->status;
+
+	if (status == 500 && response->body == unanswered) {
+		LOG(LOG_ERROR, "the handler did not answer",
+		    LOG_STRING("endpoint", endpoint));
+		response_problem(response, 500, "The handler did not answer.");
+	} else if (status < 200 || status > 599) {
+		LOG(LOG_ERROR,
+		    "response replaced by a 500: its status is not from 200 to "
+		    "599",
+		    LOG_STRING("endpoint", endpoint),
+		    LOG_NUMBER("status", status));
+		response_problem(
+		    response, 500, "The response has no valid status.");
+	}
+}
+
+/* Whether nginx accepts it as the name of a header: RFC 9110, 5.6.2. */
+static bool
+is_token(const char *name)
+{
+	const char *p = name;
+
+	while (
+	    isalnum((unsigned char)*p) || (*p && strchr("-_!#$%&'*+.^`|~", *p)))
+		p++;
+	return p > name && *p == '\0';
+}
+
 /* A line break in a value would start another header. */
 static bool
 has_control(const char *text)
@@ -226,7 +261,13 @@ response_header(struct response *response, const char *name, const char *value)
 	size_t value_length = strlen(value);
 	char *at;
 
-	if (has_control(name) || has_control(value)) {
+	if (!is_token(name)) {
+		LOG(LOG_ERROR,
+		    "header omitted: its name is not a token (RFC 9110)",
+		    LOG_STRING("header", name));
+		return;
+	}
+	if (has_control(value)) {
 		LOG(LOG_ERROR,
 		    "header omitted: it contains a control character",
 		    LOG_STRING("header", name));
@@ -236,8 +277,8 @@ response_header(struct response *response, const char *name, const char *value)
 		return;
 	at = reserve(response, name_length + value_length + 4);
 	if (!at) {
-		snprintf(response->too_long, sizeof(response->too_long), "%s",
-		    *name ? name : "?");
+		snprintf(
+		    response->too_long, sizeof(response->too_long), "%s", name);
 		return;
 	}
 	at = mempcpy(at, name, name_length);

@@ -19,8 +19,9 @@ enum {
 enum { RESPONSE_DELAY_SECONDS_MAX = 86400 };
 
 /*
- * A response as handlers fill it in. Without a change it is a 500. body points
- * to constant text, or into json or memory.
+ * A response as handlers fill it in. body points to constant text, or into json
+ * or memory. The status is from 200 to 599. With another one, and if a handler
+ * does not answer, the response becomes a 500 and the log says so.
  */
 struct response {
 	int status;
@@ -42,6 +43,12 @@ struct response {
  * the caller sets. Allocates nothing.
  */
 void response_init(struct response *response);
+
+/*
+ * Replace what a handler left by a 500, and log the endpoint, if the handler
+ * did not answer, or the status is not from 200 to 599.
+ */
+void response_validate(struct response *response, const char *endpoint);
 
 /* Free the memory that the response owns. */
 void response_release(struct response *response);
@@ -66,9 +73,10 @@ void response_problem(struct response *response, int status, const char *detail,
     ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * Add a header. A header that contains a control character is omitted and
- * logged. If the head exceeds RESPONSE_HEAD_MAX with it, the response becomes a
- * 500 (cgi_format_head()).
+ * Add a header. The name is a token of RFC 9110 (5.6.2): letters, digits and -,
+ * no space. A header with another name, or with a control character, is omitted
+ * and logged. If the head exceeds RESPONSE_HEAD_MAX with it, the response
+ * becomes a 500 (cgi_format_head()).
  */
 void response_header(
     struct response *response, const char *name, const char *value);

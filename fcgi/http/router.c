@@ -200,6 +200,7 @@ router_dispatch(struct request *request, struct response *response)
 		    "The path has more than %d bytes.", PATH_SIZE - 1);
 	} else {
 		route->handler(request, response);
+		response_validate(response, route->name);
 	}
 	return endpoint;
 }

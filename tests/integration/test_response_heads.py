@@ -46,8 +46,25 @@ endpoint_cookies(const struct request *request, struct response *response)
 		response_header(response, "Set-Cookie", value);
 	}
 }
+
+void
+endpoint_silent(const struct request *request, struct response *response)
+{
+	(void)request;
+	(void)response;
+}
+
+void
+endpoint_status_of(const struct request *request, struct response *response)
+{
+	response_header(response, "X B", "c");
+	response_header(response, "X-B", "c");
+	response_text(response, atoi(request->parameter), "{}");
+}
 """
 ROUTES = """
+ROUTE(silent, "/silent", GET, 0)
+ROUTE(status_of, "/status_of/{status}", GET, NONBLOCKING)
 ROUTE(value, "/value/{size}", GET, 0)
 ROUTE(cookies, "/cookies/{count}", GET | POST, 0)
 """
@@ -127,6 +144,36 @@ def test_a_head_of_just_the_limit_passes_nginx_and_one_byte_more_is_a_500(servic
         ("GET", "200"): before.get(("GET", "200"), 0) + 1, ("GET", "500"): before[("GET", "500")] + 1})
     assert service.request("HEAD", f"/value/{largest}").status == 200
     assert service.request("HEAD", f"/value/{largest + 1}").status == 500
+
+
+def test_a_handler_that_does_not_answer_is_a_500_that_says_so_and_is_logged_once(service):
+    logged = len(problems(service))
+    answer = service.get("/silent")
+    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert answer.json["detail"] == "The handler did not answer."
+    wait_for(lambda: len(problems(service)) > logged)
+    (line,) = problems(service)[logged:]
+    assert (line["msg"], line["endpoint"], line["request_id"]) == ("the handler did not answer", "silent", answer.json["request_id"])
+
+
+@pytest.mark.parametrize("status", [0, 99, 100, 101, 199, 600, 999, -1])
+def test_a_status_that_no_response_ends_with_is_a_500_that_says_so(service, status):
+    logged = len(problems(service))
+    answer = service.get(f"/status_of/{status}")
+    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    wait_for(lambda: len(problems(service)) > logged + 1)
+    line = problems(service)[-1]
+    assert (line["endpoint"], line["status"]) == ("status_of", status) and "not from 200 to 599" in line["msg"]
+
+
+def test_a_header_whose_name_is_not_a_token_is_omitted_and_logged(service):
+    logged = len(problems(service))
+    answer = service.get("/status_of/200")
+    assert (answer.status, answer.headers["X-B"], answer.body) == (200, "c", b"{}")
+    wait_for(lambda: len(problems(service)) > logged)
+    (line,) = problems(service)[logged:]
+    assert line["header"] == "X B" and "not a token" in line["msg"]
+    assert service.get("/status_of/599").status == 599
 
 
 def test_plain_cgi_has_the_same_limit(program, tmp_path):

@@ -213,6 +213,36 @@ headers_are_added_in_order(void **state)
 }
 
 static void
+a_header_has_a_name_that_is_a_token(void **state)
+{
+	static const char *const names[] = {
+	    "", "X B", "X:", "X\n", "X\177", "\303\274", "(X)", "X/Y"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++)
+		response_header(&response, names[i], "c");
+	assert_int_equal(response.headers_length, 0);
+	response_header(&response, "aZ09-_!#$%&'*+.^`|~", "c");
+	assert_int_equal(response.headers_length, 24);
+}
+
+static void
+a_response_that_a_handler_left_as_it_was_becomes_a_problem(void **state)
+{
+	(void)state;
+	response_validate(&response, "notes");
+	assert_string_equal(field("detail"), "The handler did not answer.");
+	response_text(&response, 500, "");
+	response_validate(&response, "notes");
+	assert_int_equal(response.body_length, 0);
+	response_release(&response);
+	response_init(&response);
+	response.status = 204;
+	response_validate(&response, "notes");
+	assert_int_equal(response.status, 204);
+}
+
+static void
 add_header_of(size_t size)
 {
 	char value[RESPONSE_HEAD_MAX + 1];
@@ -337,6 +367,8 @@ main(void)
 	    TEST(json_is_utf8_whatever_the_client_sent),
 	    TEST(sound_utf8_stays_as_it_is),
 	    TEST(headers_are_added_in_order),
+	    TEST(a_header_has_a_name_that_is_a_token),
+	    TEST(a_response_that_a_handler_left_as_it_was_becomes_a_problem),
 	    TEST(headers_up_to_the_inline_room_need_no_memory),
 	    TEST(headers_beyond_the_inline_room_are_kept_whole_and_in_order),
 	    TEST(
