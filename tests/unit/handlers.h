@@ -3,8 +3,9 @@
 
 /*
  * Calls handlers without a web server or a pool. The application has started
- * (app_start()), its options have their defaults, and its files are in a folder
- * of the test.
+ * (app_start()) with the defaults of its options. The counter file is in a
+ * folder of the test, and so are the files that the application has beside it.
+ * A path can have a query: get("/notes?limit=5").
  */
 
 #include "support.h"
@@ -34,7 +35,31 @@ static const char *sent_body;
 static int endpoint; /* that the latest answer is counted under */
 static int asked[2]; /* what the master is asked for */
 
-/* Start the application, with the options' defaults. Returns 0 or -1. */
+/* The environment may be that of a service, with its files. */
+static inline void
+clear_variables(void)
+{
+	char **entry = environ;
+
+	while (*entry) {
+		char *text = *entry;
+
+		if (strncmp(text, PROGRAM_VARIABLES,
+			strlen(PROGRAM_VARIABLES)) == 0) {
+			char *name = strndup(text, strcspn(text, "="));
+
+			unsetenv(name);
+			free(name);
+		}
+		if (*entry == text)
+			entry++;
+	}
+}
+
+/*
+ * Start the application with the options' defaults. One that needs another
+ * value in a test is set here. Returns 0 or -1.
+ */
 static inline int
 start_application(void)
 {
@@ -42,6 +67,7 @@ start_application(void)
 	char reason[200] = "";
 
 	snprintf(file, sizeof(file), "%s", support_path("counters"));
+	clear_variables();
 	if (options_from_environment(&options, COMMAND_SERVE) < 0)
 		return -1;
 	options.metrics_file = file;
@@ -84,6 +110,21 @@ tear_down(void **state)
 	return support_release(state);
 }
 
+/* The path without its query, which it sets if there is one. */
+static inline const char *
+split_query(const char *path, const char **query)
+{
+	static char copy[PATH_MAX];
+	const char *mark = strchr(path, '?');
+
+	if (!mark)
+		return path;
+	assert_string_equal(*query, ""); /* there is one place for it */
+	snprintf(copy, sizeof(copy), "%.*s", (int)(mark - path), path);
+	*query = mark + 1;
+	return copy;
+}
+
 /* The status of the response to a request; request.accept is sent as it is. */
 static inline int
 ask_with(int (*dispatch)(struct request *, struct response *),
@@ -91,6 +132,7 @@ ask_with(int (*dispatch)(struct request *, struct response *),
 {
 	response_release(&response);
 	response_init(&response);
+	path = split_query(path, &query);
 	request = (struct request){.method = method,
 	    .path = path,
 	    .parameter = "",

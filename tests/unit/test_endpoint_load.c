@@ -46,6 +46,22 @@ raising_a_load_asks_the_master_and_answers_at_once(void **state)
 }
 
 static void
+a_test_can_write_the_query_behind_the_path(void **state)
+{
+	struct load load = {0};
+
+	(void)state;
+	assert_int_equal(
+	    send_json(METHOD_POST, "/riseload?seconds=5&load=0.5cores", "{}"),
+	    202);
+	assert_string_equal(request.path, "/riseload");
+	assert_string_equal(request.query, "seconds=5&load=0.5cores");
+	assert_true(was_asked(&load));
+	assert_true(fabs(load.cpu_cores - 0.5) < 1e-9);
+	assert_int_equal(get("/riseload?"), 409);
+}
+
+static void
 the_defaults_of_a_load_are_as_documented(void **state)
 {
 	struct load load = {0};
@@ -134,6 +150,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(raising_a_load_asks_the_master_and_answers_at_once),
+	    TEST(a_test_can_write_the_query_behind_the_path),
 	    TEST(the_defaults_of_a_load_are_as_documented),
 	    TEST(a_load_of_memory_alone_is_one),
 	    TEST(a_second_load_is_a_409_and_the_first_goes_on),

@@ -16,6 +16,18 @@ assert_body(const char *text)
 }
 
 static void
+the_environment_gives_a_test_no_options(void **state)
+{
+	long before = options.workers;
+
+	(void)state;
+	assert_int_equal(setenv(PROGRAM_VARIABLES "WORKERS", "7", 1), 0);
+	app_stop(&service);
+	assert_int_equal(start_application(), 0);
+	assert_int_equal(options.workers, before);
+}
+
+static void
 the_simple_routes_answer_what_they_always_did(void **state)
 {
 	(void)state;
@@ -177,6 +189,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(the_environment_gives_a_test_no_options),
 	    TEST(the_simple_routes_answer_what_they_always_did),
 	    TEST(a_browser_gets_the_page_at_the_root),
 	    TEST(ready_says_why_the_application_did_not_start),
