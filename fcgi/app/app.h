@@ -3,7 +3,8 @@
 
 /*
  * Hooks: what the application does besides answering requests. Workers of both
- * kinds call them, and plain CGI. Unit tests can call them, too.
+ * kinds call them, and plain CGI. Unit tests can call them, too. A hook must
+ * return: a worker whose code calls exit() has crashed.
  */
 
 #include <stdbool.h>

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -35,6 +36,7 @@ reset_entry(struct scoreboard_entry *entry)
 	entry->served = 0;
 	entry->draining = 0;
 	entry->refused_call = 0;
+	entry->finished = 0;
 	memset(entry->request_id, 0, sizeof(entry->request_id));
 	memset(entry->path, 0, sizeof(entry->path));
 }
@@ -102,18 +104,50 @@ child_suspended(
 	    is_suspended;
 }
 
+_Noreturn void
+child_exit(
+    const struct child *child, const struct counters *counters, int status)
+{
+	scoreboard_entry(&counters->scoreboard, child->slot)->finished = 1;
+	exit(status);
+}
+
 static enum child_end
-why_ended(const struct child *child, int status)
+why_ended(
+    const struct child *child, const struct scoreboard_entry *entry, int status)
 {
 	if (child->state == CHILD_KILLED)
 		return CHILD_DEADLINE;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_DRAINED)
+	if (!WIFEXITED(status) || !entry->finished)
+		return CHILD_CRASHED;
+	switch (WEXITSTATUS(status)) {
+	case WORKER_DRAINED:
 		return CHILD_DRAINED;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_RECYCLED)
+	case WORKER_RECYCLED:
 		return CHILD_RECYCLED;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_NOT_STARTED)
+	case WORKER_NOT_STARTED:
 		return CHILD_NOT_STARTED;
-	return CHILD_CRASHED;
+	default:
+		return CHILD_CRASHED;
+	}
+}
+
+/* The exit() of a library, or of a sanitizer, is one of the application. */
+static void
+log_exit(const struct child *child, struct scoreboard_entry *entry, int status)
+{
+	bool is_busy = entry->request_started != 0;
+	char sentence[128];
+
+	snprintf(sentence, sizeof(sentence),
+	    "the application's code called exit(%d): only the pool may end "
+	    "this process, so hooks and handlers must return",
+	    WEXITSTATUS(status));
+	LOG(LOG_ERROR, sentence, LOG_STRING("role", child->role),
+	    LOG_NUMBER("number", child->number),
+	    LOG_NUMBER("child", child->pid),
+	    LOG_STRING("endpoint", exchange_endpoint_name(entry)),
+	    LOG_STRING("request_id", is_busy ? entry->request_id : ""));
 }
 
 static void
@@ -139,7 +173,7 @@ child_exited(struct child *child, const struct counters *counters, int status,
 	    "drained", "recycled", "crashed", "deadline", "not_started"};
 	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, child->slot);
-	enum child_end end = why_ended(child, status);
+	enum child_end end = why_ended(child, entry, status);
 	bool is_busy = entry->request_started != 0;
 
 	assert(child->state != CHILD_ABSENT);
@@ -150,6 +184,8 @@ child_exited(struct child *child, const struct counters *counters, int status,
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS &&
 	    entry->refused_call)
 		log_refused_call(child, entry);
+	if (WIFEXITED(status) && !entry->finished)
+		log_exit(child, entry, status);
 	LOG(end == CHILD_CRASHED ? LOG_WARNING : LOG_INFO, "ended",
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),

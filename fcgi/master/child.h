@@ -37,22 +37,30 @@ struct child {
 	int64_t asked_at; /* at this time */
 };
 
-/* Why a child ended. */
+/* Why a child ended. An exit status counts only after child_exit(). */
 enum child_end {
 	CHILD_DRAINED,     /* exit status 0 */
 	CHILD_RECYCLED,    /* exit status WORKER_RECYCLED */
-	CHILD_CRASHED,     /* a signal, or another exit status */
+	CHILD_CRASHED,     /* all other ends */
 	CHILD_DEADLINE,    /* killed by child_check_deadline() */
 	CHILD_NOT_STARTED, /* exit status WORKER_NOT_STARTED */
 };
 
 /*
- * Fork. In the new process run(context, child) is called, which must not
- * return; the process dies with its parent. Where fork() fails, start_at is
- * set to try again in a second. Returns whether there is a new process.
+ * Fork. In the new process run(context, child) is called, which must end with
+ * child_exit(); the process dies with its parent. Where fork() fails, start_at
+ * is set to try again in a second. Returns whether there is a new process.
  */
 bool child_start(struct child *child, const struct counters *counters,
     void (*run)(void *context, const struct child *child), void *context);
+
+/*
+ * In the new process: end with this status (enum worker_exit), and note that
+ * this was on purpose. Without the note, the code of the application has called
+ * exit(), and the end is a crash.
+ */
+_Noreturn void child_exit(
+    const struct child *child, const struct counters *counters, int status);
 
 /* Note what waitpid() with WUNTRACED | WCONTINUED told of a stop. */
 void child_suspended(

@@ -150,8 +150,9 @@ run_worker(void *context, const struct child *child)
 	};
 
 	close_unused(master, child->slot, is_blocking);
-	exit(hooks_run_worker(&config, &service,
-	    is_blocking ? blocking_worker_run : nonblocking_worker_run));
+	child_exit(child, master->counters,
+	    hooks_run_worker(&config, &service,
+		is_blocking ? blocking_worker_run : nonblocking_worker_run));
 }
 
 /* Reap exits; record stops and continues. */

@@ -64,10 +64,10 @@ run_master(void *context, const struct child *child)
 {
 	struct supervisor *supervisor = context;
 
-	(void)child;
 	close(supervisor->signals);
 	close(supervisor->sockets.metrics.fd);
-	exit(master_run(&supervisor->master_config));
+	child_exit(child, &supervisor->counters,
+	    master_run(&supervisor->master_config));
 }
 
 static _Noreturn void
@@ -75,14 +75,14 @@ run_metrics(void *context, const struct child *child)
 {
 	struct supervisor *supervisor = context;
 
-	(void)child;
 	/* Ctrl-C reaches the others. The supervisor ends this process last. */
 	setpgid(0, 0);
 	close(supervisor->signals);
 	close(supervisor->sockets.nonblocking.fd);
 	close(supervisor->sockets.blocking.fd);
-	exit(metrics_process_run(
-	    &supervisor->service, supervisor->sockets.metrics.fd));
+	child_exit(child, &supervisor->counters,
+	    metrics_process_run(
+		&supervisor->service, supervisor->sockets.metrics.fd));
 }
 
 static void

@@ -66,6 +66,7 @@ struct app {
 #endif
 """
 ENDPOINTS = r"""
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "app/app_state.h"
@@ -88,10 +89,25 @@ endpoint_fast(const struct request *request, struct response *response)
 {
 	endpoint_read(request, response);
 }
+
+void
+endpoint_leave(const struct request *request, struct response *response)
+{
+	(void)response;
+	exit(atoi(request->parameter));
+}
+
+void
+endpoint_leave_fast(const struct request *request, struct response *response)
+{
+	endpoint_leave(request, response);
+}
 """
 ROUTES = """
 ROUTE(read, "/read", GET | POST, 0)
 ROUTE(fast, "/fast", GET | POST, NONBLOCKING)
+ROUTE(leave, "/leave/{status}", POST, 0)
+ROUTE(leave_fast, "/fast/leave/{status}", POST, NONBLOCKING)
 """
 NOT_STARTED = ("fcgi_worker_exits_total", ("reason", "not_started"))
 CRASHED = ("fcgi_worker_exits_total", ("reason", "crashed"))
@@ -231,6 +247,21 @@ def test_a_pool_that_cannot_start_drains(service):
     begin = time.monotonic()
     assert service.stop() == 0
     assert time.monotonic() - begin < 5
+
+
+def test_a_handler_that_calls_exit_has_crashed_with_any_status(service):
+    service.database.write_text("1")
+    service.start()
+    wait_for(lambda: all_serve(service))
+    paths = ("/leave/0", "/leave/3", "/fast/leave/0", "/fast/leave/4")
+    called = {service.request("POST", path).headers["X-Request-ID"]: f"exit({path[-1]})" for path in paths}
+    wait_for(lambda: service.scrape()[CRASHED] == len(paths))
+    wait_for(lambda: len(messages(service, "ended")) == len(paths))
+    assert all(line["reason"] == "crashed" and line["level"] == "warning" for line in messages(service, "ended"))
+    lines = [line for line in service.log_lines() if "the application's code called" in line["msg"]]
+    assert {line["request_id"]: re.search(r"exit\(\d\)", line["msg"])[0] for line in lines} == called
+    assert {line["endpoint"] for line in lines} == {"leave", "leave_fast"}
+    assert service.stop() == 0
 
 
 def test_plain_cgi_calls_the_same_hooks(program, tmp_path):

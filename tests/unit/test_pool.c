@@ -26,10 +26,14 @@ unblock_all(void)
 	sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
+static struct scoreboard_entry *own; /* of this process */
+
+/* As child_exit(), but safe in a signal handler. */
 static void
 exit_drained(int signal)
 {
 	(void)signal;
+	own->finished = 1;
 	_exit(WORKER_DRAINED);
 }
 
@@ -41,6 +45,7 @@ serve(void *context, const struct child *child)
 	    scoreboard_entry(&counters.scoreboard, child->slot);
 
 	(void)context;
+	own = entry;
 	signal(SIGTERM, exit_drained);
 	signal(SIGINT, exit_drained);
 	unblock_all();
@@ -276,8 +281,7 @@ static void
 never_start(void *context, const struct child *child)
 {
 	(void)context;
-	(void)child;
-	_exit(WORKER_NOT_STARTED);
+	child_exit(child, &counters, WORKER_NOT_STARTED);
 }
 
 static void
