@@ -24,8 +24,9 @@ struct app;
  * first request. It may block, but requests wait meanwhile.
  *
  * Returns 0, or a negative errno with a sentence for the operator in reason
- * ("": the text of the errno). After a failure the process answers with 503,
- * ends after a while, and another process tries again, for ever.
+ * ("": the text of the errno). A positive errno counts as its negative. After a
+ * failure the process answers with 503, ends after a while, and another process
+ * tries again, for ever.
  */
 int app_start(struct service *service, char *reason, size_t size);
 

@@ -1,6 +1,7 @@
 #include "worker/hooks.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/app.h"
@@ -24,7 +25,7 @@ hooks_start(struct service *service)
 		return true;
 	}
 	if (!reason[0])
-		snprintf(reason, size, "%s", strerror(-error));
+		snprintf(reason, size, "%s", strerror(abs(error)));
 	LOG(LOG_ERROR, "the application cannot start",
 	    LOG_STRING("reason", reason));
 	return false;

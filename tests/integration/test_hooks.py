@@ -36,6 +36,8 @@ app_start(struct service *service, char *reason, size_t size)
 		snprintf(reason, size, "no database at %s", getenv("DATABASE"));
 		return -errno;
 	}
+	if (read(app.fd, reason, 0) < 0)
+		return errno; /* should be negative, and is taken as such */
 	service->app = &app;
 	LOG(LOG_INFO, "database opened", LOG_NUMBER("fd", app.fd));
 	return 0;
@@ -190,6 +192,13 @@ def test_while_the_database_is_away_clients_get_a_503_and_all_serve_when_it_is_b
         for method in ("GET", "POST"):
             assert service.request(method, path).json == {"read": 1}
     assert service.master == master and service.scrape()[CRASHED] == 0
+
+
+def test_a_positive_errno_is_taken_as_a_negative_one(service):
+    service.database.mkdir()
+    service.start()
+    assert service.get("/ready").json["detail"] == "The application cannot start: Is a directory"
+    assert messages(service, "the application cannot start")[0]["reason"] == "Is a directory"
 
 
 def test_requests_that_were_refused_are_counted(service):
