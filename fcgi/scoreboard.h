@@ -36,7 +36,7 @@ struct scoreboard_entry {
 	_Atomic int32_t draining; /* leaving; master: scoreboard_drain */
 	_Atomic int32_t kind;     /* enum scoreboard_kind, of a worker */
 	_Atomic int32_t unready;  /* the application has not started in it */
-	_Atomic int32_t refused_call; /* by the sandbox: its number + 1; or 0 */
+	_Atomic int32_t refused_call; /* by the sandbox: sandbox_explain() */
 	_Atomic int32_t finished;     /* it calls exit() on purpose: child.h */
 	_Atomic int64_t connections;
 	_Atomic int64_t served; /* requests since the process started */

@@ -156,7 +156,7 @@ log_refused_call(const struct child *child, struct scoreboard_entry *entry)
 	bool is_busy = entry->request_started != 0;
 	struct sandbox_refusal refusal;
 
-	sandbox_explain(entry->refused_call - 1, child->slot, &refusal);
+	sandbox_explain(entry->refused_call, child->slot, &refusal);
 	LOG(LOG_ERROR, refusal.sentence, LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid),

@@ -6,8 +6,9 @@
  *
  * The kernel answers any other system call with SIGSYS. Its handler writes the
  * number of the call to the scoreboard, logs the stack and ends the process. If
- * SIGSYS is blocked, the kernel ends the process without the handler. The
- * filter lets nobody replace the handler.
+ * SIGSYS is blocked, the kernel ends the process without the handler, and the
+ * call stays unknown: the C library blocks all signals before it starts a
+ * program or a thread. The filter lets nobody replace the handler.
  */
 #include "worker/sandbox.h"
 
@@ -101,8 +102,8 @@ static _Atomic int32_t *refused_call; /* of this process, in the scoreboard */
 static void
 on_refused_call(int number, siginfo_t *info, void *context)
 {
-	if (info->si_code > 0) /* not sent by kill(2) */
-		*refused_call = info->si_syscall + 1;
+	/* Not more than 0: sent by kill(2). */
+	*refused_call = info->si_code > 0 ? info->si_syscall + 1 : 0;
 	stack_log_crash(number, info, context);
 	raise(number); /* ends the process: the handler is already removed */
 }
@@ -117,6 +118,7 @@ install_handler(struct scoreboard_entry *entry)
 	};
 
 	refused_call = &entry->refused_call;
+	*refused_call = SANDBOX_UNKNOWN; /* until the handler runs */
 	sigaction(SIGSYS, &action, NULL);
 }
 
@@ -234,12 +236,28 @@ sandbox_enter(const struct worker_config *config)
 
 #endif
 
-void
-sandbox_explain(int call, unsigned slot, struct sandbox_refusal *refusal)
+static void
+explain_unknown(struct sandbox_refusal *refusal)
 {
-	char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, call);
+	refusal->call[0] = '\0';
+	snprintf(refusal->sentence, sizeof(refusal->sentence),
+	    "the sandbox refused a system call that it cannot name: a worker "
+	    "starts no program (system(), popen(), posix_spawn()), and threads "
+	    "need ALLOW_NETWORK");
+}
+
+void
+sandbox_explain(int refused, unsigned slot, struct sandbox_refusal *refusal)
+{
+	int call = refused - 1;
+	char *name;
 	char line[64];
 
+	if (refused == SANDBOX_UNKNOWN) {
+		explain_unknown(refusal);
+		return;
+	}
+	name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, call);
 	if (!name) {
 		snprintf(refusal->call, sizeof(refusal->call), "%d", call);
 		snprintf(refusal->sentence, sizeof(refusal->sentence),

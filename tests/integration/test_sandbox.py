@@ -13,7 +13,9 @@ pytestmark = pytest.mark.own_build
 
 ESCAPE = """
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -52,6 +54,12 @@ block_signal(void)
 	open_socket(0);
 }
 
+static void *
+do_nothing(void *nothing)
+{
+	return nothing;
+}
+
 void
 endpoint_escape(const struct request *request, struct response *response)
 {
@@ -59,6 +67,8 @@ endpoint_escape(const struct request *request, struct response *response)
 	const struct counters *counters = request->service->counters;
 	pid_t master = (pid_t)scoreboard_entry(
 	    &counters->scoreboard, SLOT_MASTER)->pid;
+	pthread_t thread;
+	pid_t pid;
 
 	switch (request->parameter[0]) {
 	case 'e':
@@ -99,6 +109,15 @@ endpoint_escape(const struct request *request, struct response *response)
 		break;
 	case 'b':
 		block_signal();
+		break;
+	case 'r':
+		(void)!system("true");
+		break;
+	case 'l':
+		posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, NULL);
+		break;
+	case 'p':
+		pthread_create(&thread, NULL, do_nothing, NULL);
 		break;
 	case 'a':
 		abort();
@@ -170,10 +189,16 @@ def test_a_worker_that_tries_to_escape_dies_and_the_log_names_call_and_remedy(se
     assert not pathlib.Path("/tmp/fcgi-webapp-escaped").exists()
 
 
-def test_a_worker_that_blocks_the_signal_of_the_sandbox_dies_too(service):
-    _, lines = kill_worker(service, "block")
-    assert [line["signal"] for line in lines if line["msg"] == "ended"] == ["Bad system call"]
-    assert refusals(lines) == []
+@pytest.mark.parametrize("how", ["block", "run", "launch", "pthread"])
+def test_the_log_explains_a_refused_call_that_it_cannot_name(service, how):
+    """The C library blocks all signals before it starts a program or a thread, so the handler of the sandbox does not run."""
+    answer, lines = kill_worker(service, how)
+    [ended] = [line for line in lines if line["msg"] == "ended"]
+    assert ended["signal"] == "Bad system call" and ended["reason"] == "crashed"
+    [refusal] = refusals(lines)
+    assert "cannot name" in refusal["msg"] and "starts no program (system(), popen(), posix_spawn())" in refusal["msg"]
+    assert refusal["level"] == "error" and refusal["role"] == "blocking worker" and refusal["endpoint"] == "escape"
+    assert refusal["request_id"] == answer.headers["X-Request-ID"] and refusal["system_call"] == ""
 
 
 def test_a_signal_from_outside_is_not_taken_for_a_refused_call(service):
