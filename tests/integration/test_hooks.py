@@ -108,8 +108,8 @@ endpoint_leave_fast(const struct request *request, struct response *response)
 ROUTES = """
 ROUTE(read, "/read", GET | POST, 0)
 ROUTE(fast, "/fast", GET | POST, NONBLOCKING)
-ROUTE(leave, "/leave/{status}", POST, 0)
-ROUTE(leave_fast, "/fast/leave/{status}", POST, NONBLOCKING)
+ROUTE(leave, "/leave/{status}", GET | POST, 0)
+ROUTE(leave_fast, "/fast/leave/{status}", GET | POST, NONBLOCKING)
 """
 NOT_STARTED = ("fcgi_worker_exits_total", ("reason", "not_started"))
 CRASHED = ("fcgi_worker_exits_total", ("reason", "crashed"))
@@ -271,6 +271,19 @@ def test_a_handler_that_calls_exit_has_crashed_with_any_status(service):
     assert {line["request_id"]: re.search(r"exit\(\d\)", line["msg"])[0] for line in lines} == called
     assert {line["endpoint"] for line in lines} == {"leave", "leave_fast"}
     assert service.stop() == 0
+
+
+@pytest.mark.parametrize("path", ["/leave/0", "/fast/leave/0"])
+def test_a_get_whose_workers_die_has_five_tries(service, path):
+    """As docs/adding-an-endpoint.md says."""
+    service.database.write_text("1")
+    service.start()
+    wait_for(lambda: all_serve(service))
+    answer = service.get(path)
+    assert answer.status == 502
+    wait_for(lambda: len(messages(service, "ended")) == 5)
+    assert {line["request_id"] for line in messages(service, "ended")} == {answer.headers["X-Request-ID"]}
+    assert service.scrape()[CRASHED] == 5
 
 
 def test_plain_cgi_calls_the_same_hooks(program, tmp_path):
