@@ -27,15 +27,22 @@ enum scoreboard_drain {
 	SCOREBOARD_YIELDS  /* to a new program, which gets the sockets */
 };
 
+/* Whether the application has started in a worker. */
+enum scoreboard_start {
+	SCOREBOARD_STARTED,
+	SCOREBOARD_STARTING,
+	SCOREBOARD_NOT_STARTED /* app_start() has failed */
+};
+
 /* It means nothing once the process is gone. */
 struct scoreboard_entry {
 	_Alignas(64) _Atomic int64_t pid; /* 0: nobody */
 	_Atomic int64_t request_started;  /* CLOCK_MONOTONIC ns; 0: idle */
 	_Atomic uint64_t busy_key;        /* of that request: busy_time.h */
 	_Atomic int32_t stopped;          /* by SIGSTOP, as its parent saw */
-	_Atomic int32_t draining; /* leaving; master: scoreboard_drain */
-	_Atomic int32_t kind;     /* enum scoreboard_kind, of a worker */
-	_Atomic int32_t unready;  /* the application has not started in it */
+	_Atomic int32_t draining;     /* leaving; master: scoreboard_drain */
+	_Atomic int32_t kind;         /* enum scoreboard_kind, of a worker */
+	_Atomic int32_t unready;      /* enum scoreboard_start, of a worker */
 	_Atomic int32_t refused_call; /* by the sandbox: sandbox_explain() */
 	_Atomic int32_t finished;     /* it calls exit() on purpose: child.h */
 	_Atomic int64_t connections;

@@ -21,6 +21,7 @@
 #include "worker/worker.h"
 
 static const int64_t YOUNG_NS = 10000000000;
+static const int64_t LATE_NS = 10000000000;
 static const int64_t BACKOFF_NS = 100000000;
 static const int64_t BACKOFF_MAX_NS = 5000000000;
 static const int64_t GRACE_NS = 100000000;
@@ -64,6 +65,7 @@ child_start(struct child *child, const struct counters *counters,
 	reset_entry(entry);
 	app_metrics_reset(counters, child->slot);
 	child->start_at = 0;
+	child->is_late = false;
 	child->slow = 0;
 	child->overdue = 0;
 	child->asked_at = 0;
@@ -260,6 +262,26 @@ child_request_started(
 	    memory_order_acquire);
 
 	return started >= child->started_at && started <= now ? started : 0;
+}
+
+void
+child_check_start(
+    struct child *child, const struct counters *counters, int64_t now)
+{
+	const struct scoreboard_entry *entry =
+	    scoreboard_entry(&counters->scoreboard, child->slot);
+
+	if (child->state != CHILD_RUNNING || child->is_late ||
+	    entry->unready != SCOREBOARD_STARTING ||
+	    now - child->started_at <= LATE_NS)
+		return;
+	child->is_late = true;
+	LOG(LOG_WARNING,
+	    "app_start() has not returned for 10 s: requests wait for it, so "
+	    "give what it waits for a time limit",
+	    LOG_STRING("role", child->role),
+	    LOG_NUMBER("number", child->number),
+	    LOG_NUMBER("child", child->pid));
 }
 
 void

@@ -31,6 +31,7 @@ struct child {
 	int64_t start_at;     /* CHILD_ABSENT: when to start one; 0: never */
 	int64_t suspended_at; /* CHILD_SUSPENDED */
 	int failures;         /* exits in a row that child_schedule() saw */
+	bool is_late;         /* child_check_start() has said so */
 	/* The requests whose stacks were asked for, by their beginnings: */
 	int64_t slow;     /* by child_check_slow() */
 	int64_t overdue;  /* by child_check_deadline(), */
@@ -91,6 +92,10 @@ void child_schedule_retry(struct child *child);
 
 /* Whether a process is missing and it is time to start one. */
 bool child_is_due(const struct child *child, int64_t now);
+
+/* Log, once, that the application of a worker has not started for 10 s. */
+void child_check_start(
+    struct child *child, const struct counters *counters, int64_t now);
 
 /*
  * When its request or its suspension lasts longer than limit_ns, ask the

@@ -90,7 +90,7 @@ start(struct pool *pool, struct child *child)
 	entry->kind = pool_is_blocking(pool, child->slot)
 			  ? SCOREBOARD_BLOCKING
 			  : SCOREBOARD_NONBLOCKING;
-	entry->unready = 1; /* until it says otherwise */
+	entry->unready = SCOREBOARD_STARTING; /* until it says otherwise */
 	if (child_start(child, pool->counters, pool->run, pool->context))
 		count(pool, REGISTRY_WORKER_STARTS);
 }
@@ -284,6 +284,7 @@ pool_tick(struct pool *pool, int64_t now)
 	for (unsigned i = 0; i < worker_count(pool); i++) {
 		struct child *child = &pool->workers[i];
 
+		child_check_start(child, pool->counters, now);
 		if (pool->slow_ns)
 			child_check_slow(
 			    child, pool->counters, pool->slow_ns, now);

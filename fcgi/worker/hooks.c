@@ -56,10 +56,11 @@ hooks_run_worker(struct worker_config *config, struct service *service,
 	stack_log_open(entry);
 	config->service = service;
 	if (!hooks_start(service)) {
+		entry->unready = SCOREBOARD_NOT_STARTED;
 		config->dispatch = hooks_dispatch_unready;
 		return blocking_worker_run_unready(config);
 	}
-	entry->unready = 0;
+	entry->unready = SCOREBOARD_STARTED;
 	status = run(config);
 	app_stop(service);
 	return status;

@@ -3,6 +3,7 @@
  */
 #include "support.h"
 
+#include "base/clock.h"
 #include "http/request_metrics.h"
 #include "master/child.h"
 #include "metrics/registry.h"
@@ -69,6 +70,14 @@ end_of(
 	return child_exited(child, &counters, ended, &served);
 }
 
+static void
+wait_for_a_signal(void *context, const struct child *child)
+{
+	(void)context;
+	(void)child;
+	pause();
+}
+
 /* --- tests --------------------------------------------------------------- */
 
 static void
@@ -121,6 +130,46 @@ a_process_that_is_killed_while_it_leaves_has_crashed(void **state)
 	assert_silent_about(support_said(), "called exit");
 }
 
+static unsigned
+occurrences(const char *text, const char *part)
+{
+	unsigned count = 0;
+
+	for (; (text = strstr(text, part)); text += strlen(part))
+		count++;
+	return count;
+}
+
+static void
+an_application_that_does_not_start_for_10_s_is_logged_once(void **state)
+{
+	struct child late = {.role = "worker", .slot = SLOT_WORKER};
+	_Atomic int32_t *unready =
+	    &scoreboard_entry(&counters.scoreboard, SLOT_WORKER)->unready;
+
+	(void)state;
+	*unready = SCOREBOARD_STARTING;
+	assert_true(child_start(&late, &counters, wait_for_a_signal, NULL));
+	for (int seconds = 1; seconds <= 30; seconds++) {
+		int64_t now = late.started_at + seconds * CLOCK_NS_PER_SECOND;
+
+		/* Until then it serves as one whose app_start() failed. */
+		*unready =
+		    seconds < 15 ? SCOREBOARD_NOT_STARTED : SCOREBOARD_STARTING;
+		child_check_start(&late, &counters, now);
+		assert_int_equal(late.is_late, seconds >= 15);
+	}
+	child_stop(&late, SIGKILL);
+	*unready = SCOREBOARD_STARTING;
+	assert_true(child_start(&late, &counters, wait_for_a_signal, NULL));
+	child_check_start(
+	    &late, &counters, late.started_at + 10 * CLOCK_NS_PER_SECOND);
+	assert_false(late.is_late);
+	child_stop(&late, SIGKILL);
+	assert_int_equal(
+	    occurrences(support_said(), "app_start() has not returned"), 1);
+}
+
 int
 main(void)
 {
@@ -129,6 +178,7 @@ main(void)
 	    TEST(an_exit_of_the_pool_is_what_its_status_says),
 	    TEST(an_exit_of_the_application_is_a_crash_with_any_status),
 	    TEST(a_process_that_is_killed_while_it_leaves_has_crashed),
+	    TEST(an_application_that_does_not_start_for_10_s_is_logged_once),
 #undef TEST
 	};
 
