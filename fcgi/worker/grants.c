@@ -170,7 +170,7 @@ folder_of(const char *file)
 }
 
 MAYBE_UNUSED static void
-allow_folder(int rules, const char *folder)
+allow_folder(int rules, const char *folder, bool has_started)
 {
 	static const struct log_advice advices[] = {
 	    {-ENOENT, "there is no such folder: create it, by hand or in "
@@ -183,18 +183,20 @@ allow_folder(int rules, const char *folder)
 	if (!folder || !*folder)
 		return;
 	error = landlock_allow(rules, folder);
-	if (error)
+	/* Else app_start() would perhaps have created it. */
+	if (error && has_started)
 		log_failure(
 		    error, "allow workers to write to", folder, advices);
 }
 
 static void
-allow_folders(int rules, const struct options *options)
+allow_folders(int rules, const struct options *options, bool has_started)
 {
 	(void)rules;
 	(void)options;
+	(void)has_started;
 #define ALLOW_NETWORK
-#define ALLOW_WRITE(folder) allow_folder(rules, (folder));
+#define ALLOW_WRITE(folder) allow_folder(rules, (folder), has_started);
 #define ALLOW_SYSCALL(name)
 #include "app/sandbox.def"
 #undef ALLOW_NETWORK
@@ -203,13 +205,13 @@ allow_folders(int rules, const struct options *options)
 }
 
 static void
-restrict_writing(const struct options *options)
+restrict_writing(const struct options *options, bool has_started)
 {
 	int rules = landlock_open();
 	int error = rules < 0 ? rules : 0;
 
 	if (!error) {
-		allow_folders(rules, options);
+		allow_folders(rules, options, has_started);
 		error = landlock_enter(rules);
 	}
 	if (error)
@@ -233,12 +235,12 @@ load_resolver(void)
 }
 
 void
-grants_prepare(const struct options *options)
+grants_prepare(const struct options *options, bool has_started)
 {
 	if (is_granted(NETWORK))
 		load_resolver();
 	if (is_granted(WRITING))
-		restrict_writing(options);
+		restrict_writing(options, has_started);
 }
 
 /* --- rules ---------------------------------------------------------------- */

@@ -217,15 +217,18 @@ int
 sandbox_enter(const struct worker_config *config)
 {
 	const struct counters *counters = config->service->counters;
+	struct scoreboard_entry *entry =
+	    scoreboard_entry(&counters->scoreboard, config->slot);
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	int error;
 
 	if (!filter)
 		return -ENOMEM;
-	install_handler(scoreboard_entry(&counters->scoreboard, config->slot));
+	install_handler(entry);
 	error = add_rules(filter, counters, config->writable_fd);
 	if (!error && has_grants(config->slot)) {
-		grants_prepare(config->service->options);
+		grants_prepare(config->service->options,
+		    entry->unready == SCOREBOARD_STARTED);
 		error = grants_add_rules(filter);
 	}
 	if (!error)

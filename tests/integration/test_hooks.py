@@ -125,6 +125,8 @@ def program(tmp_path_factory):
     (tree / "fcgi/app/endpoints/read.c").write_text(ENDPOINTS)
     with (tree / "fcgi/app/routes.def").open("a") as table:
         table.write(ROUTES)
+    # Landlock does not restrict reading, and the application writes nothing.
+    (tree / "fcgi/app/sandbox.def").write_text('ALLOW_WRITE("no-such-folder")\n')
     return conftest.build(tree)
 
 
@@ -199,6 +201,18 @@ def test_a_positive_errno_is_taken_as_a_negative_one(service):
     service.start()
     assert service.get("/ready").json["detail"] == "The application cannot start: Is a directory"
     assert messages(service, "the application cannot start")[0]["reason"] == "Is a directory"
+
+
+def test_a_folder_that_is_missing_is_no_second_line_while_the_application_cannot_start(service):
+    def missing():
+        return [line for line in service.log_lines() if "cannot allow workers to write to no-such-folder" in line["msg"]]
+
+    service.start()
+    wait_for(lambda: service.scrape()[NOT_STARTED] >= 1)
+    assert missing() == []
+    service.database.write_text("1")
+    wait_for(lambda: all_serve(service))
+    wait_for(lambda: len(missing()) == WORKERS or any("without Landlock" in line["msg"] for line in service.log_lines()))
 
 
 def test_requests_that_were_refused_are_counted(service):
