@@ -113,13 +113,13 @@ gateway_log_parse(const char *line, struct request_sample *request)
 	    sscanf(line, "%3u %9u.%3u %19" SCNu64 "%n", &status, &seconds,
 		&milliseconds, &bytes, &rest) != 4)
 		return false;
-	/* As in the access log (nginx/tls.conf.template). */
-	if (status == 0)
-		status = 400;
-	if (status < 100)
+	if (status > 0 && status < 100)
 		return false;
 	line += rest;
 	sscanf(line, " %31[^ ] %n", name, &target);
+	/* As in the access log (nginx/nginx.conf.template). */
+	if (status == 0)
+		status = strcmp(name, "-") == 0 ? 400 : 503;
 	decode_path(skip_authority(line + target), path, sizeof(path));
 	method = request_method_parse(name);
 	*request = (struct request_sample){

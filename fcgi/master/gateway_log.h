@@ -45,8 +45,9 @@ void gateway_log_count(const struct gateway_log *log);
  * Parse a line such as "502 2.083 81 POST /hang?x=1 HTTP/1.1 4bf9...": the
  * status, the seconds, the bytes of the body, the request line, which can be
  * empty, and the trace id, which older configurations of nginx do not write.
- * The status 000, for a request with HTTP/2 that nginx did not read to its end,
- * becomes 400. Returns whether the line is valid.
+ * nginx has the status 000 if it closed the connection without an answer. This
+ * becomes 400 without a request line, and otherwise 503. Returns whether the
+ * line is valid.
  */
 bool gateway_log_parse(const char *line, struct request_sample *request);
 

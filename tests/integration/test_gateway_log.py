@@ -124,6 +124,19 @@ def test_the_file_that_nginx_writes_takes_no_space_once_it_was_counted(own_servi
     assert status.st_size > 32 << 10 and status.st_blocks * 512 <= 8 << 10
 
 
+def test_a_request_that_nginx_cuts_off_at_its_drain_timeout_is_a_503_in_the_log_and_counted(own_service):
+    """nginx closes the connection without an answer, and has no status for it."""
+    service = own_service(WORKERS=2, NGINX_WORKERS=1, FCGI_WEBAPP_DRAIN_TIMEOUT=1)
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(b"GET /delay/20 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert service.get("/bye").status == 200  # so nginx has read what came before
+        os.kill(int((service.run_dir / "nginx.pid").read_text()), signal.SIGHUP)
+        client.settimeout(20)
+        assert client.recv(100) == b""
+    counted(service, "delay", "GET", "503")
+    wait_for(lambda: [line["status"] for line in service.access_log() if line["uri"] == "/delay/20"] == [503])
+
+
 def test_an_answer_of_the_pool_is_counted_once_whatever_its_code(own_service):
     service = own_service(WORKERS=2)
     before = requests_of(service.scrape())

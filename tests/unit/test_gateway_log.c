@@ -89,6 +89,20 @@ a_request_that_nginx_did_not_read_to_its_end_is_a_400(void **state)
 }
 
 static void
+a_request_that_nginx_cut_off_is_a_503(void **state)
+{
+	struct request_sample request;
+
+	(void)state;
+	assert_true(gateway_log_parse("000 1.012 0 GET /delay/60 HTTP/1.1 "
+				      "4bf92f3577b34da6a3ce929d0e0e4736",
+	    &request));
+	assert_int_equal(request.status, 503);
+	assert_int_equal(request.endpoint, ENDPOINT_delay);
+	assert_int_equal(request.method, METHOD_GET);
+}
+
+static void
 targets_lead_to_their_routes(void **state)
 {
 	static const struct {
@@ -259,6 +273,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_line_is_read),
 	    TEST(a_request_that_nginx_did_not_read_to_its_end_is_a_400),
+	    TEST(a_request_that_nginx_cut_off_is_a_503),
 	    TEST(targets_lead_to_their_routes),
 	    TEST(the_last_word_is_the_trace_id_if_it_looks_like_one),
 	    TEST(a_counted_line_is_the_exemplar_of_its_bucket),
