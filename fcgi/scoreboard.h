@@ -44,7 +44,7 @@ struct scoreboard_entry {
 	_Atomic int32_t kind;         /* enum scoreboard_kind, of a worker */
 	_Atomic int32_t unready;      /* enum scoreboard_start, of a worker */
 	_Atomic int32_t refused_call; /* by the sandbox: sandbox_explain() */
-	_Atomic int32_t finished;     /* it calls exit() on purpose: child.h */
+	_Atomic int32_t exits_on_purpose; /* child_exit() */
 	_Atomic int64_t connections;
 	_Atomic int64_t served; /* requests since the process started */
 	char request_id[40];    /* of the request under way, */

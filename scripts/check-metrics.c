@@ -33,7 +33,7 @@ static const struct metric {
     {0},
 };
 
-/* Those that begin with the name of the program; others have a prefix. */
+/* Only those with the program's name can be met: other prefixes are refused. */
 static const char *const engine_families[] = {
 #define COUNTER(symbol, family, unit, help)            family,
 #define COUNTER_BY(label, family, unit, help, values)  family,

@@ -37,7 +37,7 @@ reset_entry(struct scoreboard_entry *entry)
 	entry->served = 0;
 	entry->draining = 0;
 	entry->refused_call = 0;
-	entry->finished = 0;
+	entry->exits_on_purpose = 0;
 	memset(entry->request_id, 0, sizeof(entry->request_id));
 	memset(entry->path, 0, sizeof(entry->path));
 }
@@ -110,7 +110,8 @@ _Noreturn void
 child_exit(
     const struct child *child, const struct counters *counters, int status)
 {
-	scoreboard_entry(&counters->scoreboard, child->slot)->finished = 1;
+	scoreboard_entry(&counters->scoreboard, child->slot)->exits_on_purpose =
+	    1;
 	exit(status);
 }
 
@@ -120,7 +121,7 @@ why_ended(
 {
 	if (child->state == CHILD_KILLED)
 		return CHILD_DEADLINE;
-	if (!WIFEXITED(status) || !entry->finished)
+	if (!WIFEXITED(status) || !entry->exits_on_purpose)
 		return CHILD_CRASHED;
 	switch (WEXITSTATUS(status)) {
 	case WORKER_DRAINED:
@@ -134,7 +135,7 @@ why_ended(
 	}
 }
 
-/* The exit() of a library, or of a sanitizer, is one of the application. */
+/* Also called by a library, or by a sanitizer after its report. */
 static void
 log_exit(const struct child *child, struct scoreboard_entry *entry, int status)
 {
@@ -142,8 +143,8 @@ log_exit(const struct child *child, struct scoreboard_entry *entry, int status)
 	char sentence[128];
 
 	snprintf(sentence, sizeof(sentence),
-	    "the application's code called exit(%d): only the pool may end "
-	    "this process, so hooks and handlers must return",
+	    "exit(%d) was called outside of the pool's code: hooks and "
+	    "handlers must return; a sanitizer's report does this, too",
 	    WEXITSTATUS(status));
 	LOG(LOG_ERROR, sentence, LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
@@ -186,7 +187,7 @@ child_exited(struct child *child, const struct counters *counters, int status,
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS &&
 	    entry->refused_call)
 		log_refused_call(child, entry);
-	if (WIFEXITED(status) && !entry->finished)
+	if (WIFEXITED(status) && !entry->exits_on_purpose)
 		log_exit(child, entry, status);
 	LOG(end == CHILD_CRASHED ? LOG_WARNING : LOG_INFO, "ended",
 	    LOG_STRING("role", child->role),

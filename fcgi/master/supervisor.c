@@ -76,7 +76,7 @@ run_metrics(void *context, const struct child *child)
 	struct supervisor *supervisor = context;
 
 	/* Ctrl-C reaches the others. The supervisor ends this process last. */
-	setpgid(0, 0);
+	setsid();
 	close(supervisor->signals);
 	close(supervisor->sockets.nonblocking.fd);
 	close(supervisor->sockets.blocking.fd);

@@ -183,8 +183,8 @@ allow_folder(int rules, const char *folder, bool has_started)
 	if (!folder || !*folder)
 		return;
 	error = landlock_allow(rules, folder);
-	/* Else app_start() would perhaps have created it. */
-	if (error && has_started)
+	/* If app_start() has failed, it has perhaps not created the folder. */
+	if (error && (has_started || error != -ENOENT))
 		log_failure(
 		    error, "allow workers to write to", folder, advices);
 }

@@ -245,8 +245,8 @@ explain_unknown(struct sandbox_refusal *refusal)
 	refusal->call[0] = '\0';
 	snprintf(refusal->sentence, sizeof(refusal->sentence),
 	    "the sandbox refused a system call that it cannot name: a worker "
-	    "starts no program (system(), popen(), posix_spawn()), and threads "
-	    "need ALLOW_NETWORK");
+	    "starts no program (system(), posix_spawn()), and threads need "
+	    "ALLOW_NETWORK or ALLOW_WRITE");
 }
 
 void

@@ -39,6 +39,8 @@ def test_ctrl_c_starts_nothing_again():
     """A terminal signals all processes at once."""
     folder = short_folder()
     with pool_alone(folder) as pool:
+        wait_for(lambda: any(name_of(pid) == "metrics process" and os.getpgid(pid) == pid for pid in children(pool.pid)))
+        wait_for(lambda: any(name_of(pid) == "master" for pid in children(pool.pid)))
         os.killpg(pool.pid, signal.SIGINT)
         assert pool.wait(10) == 0
     lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]

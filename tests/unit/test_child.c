@@ -53,7 +53,8 @@ static void
 killed_while_it_leaves(void *context, const struct child *child)
 {
 	(void)context;
-	scoreboard_entry(&counters.scoreboard, child->slot)->finished = 1;
+	scoreboard_entry(&counters.scoreboard, child->slot)->exits_on_purpose =
+	    1;
 	raise(SIGKILL);
 }
 
@@ -114,7 +115,7 @@ an_exit_of_the_application_is_a_crash_with_any_status(void **state)
 	for (int status = 0; status <= WORKER_NOT_STARTED; status++) {
 		char call[40];
 
-		snprintf(call, sizeof(call), "called exit(%d)", status);
+		snprintf(call, sizeof(call), "exit(%d) was called", status);
 		assert_says(said, call);
 	}
 }

@@ -33,7 +33,7 @@ static void
 exit_drained(int signal)
 {
 	(void)signal;
-	own->finished = 1;
+	own->exits_on_purpose = 1;
 	_exit(WORKER_DRAINED);
 }
 

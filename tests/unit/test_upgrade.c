@@ -79,7 +79,7 @@ static void
 the_file_that_runs_is_no_new_one(void **state)
 {
 	(void)state;
-	/* It is the program that runs then, and has an execve() of its own. */
+	/* valgrind is then the program that runs, with its own execve(). */
 	support_skip_under_valgrind();
 	assert_non_null(upgrade.path);
 	assert_false(upgrade_is_due(&upgrade));

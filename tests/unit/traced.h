@@ -17,7 +17,7 @@ start_traced(void (*run)(void))
 	pid_t child;
 	int status;
 
-	/* It executes many instructions for each of the program's. */
+	/* valgrind executes many instructions for each of the program's. */
 	support_skip_under_valgrind();
 	child = fork();
 	assert_true(child >= 0);
