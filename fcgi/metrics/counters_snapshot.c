@@ -55,6 +55,21 @@ counters_snapshot_free(struct counters *copy)
 	copy->map = NULL;
 }
 
+static bool *
+written_pages(const struct counters *copy)
+{
+	return (bool *)((char *)copy->map + copy->map_size);
+}
+
+/* A value of the copy, without touching a page that was never written. */
+static uint64_t
+copied(const struct counters *copy, const _Atomic uint64_t *place)
+{
+	size_t offset = (size_t)((const char *)place - (const char *)copy->map);
+
+	return written_pages(copy)[offset / PAGE] ? *place : 0;
+}
+
 static bool
 is_zero(const _Atomic uint64_t *values, size_t count)
 {
@@ -69,7 +84,7 @@ counters_snapshot_copy(struct counters *copy, const struct counters *counters)
 {
 	const _Atomic uint64_t *from = counters->map;
 	uint64_t *to = copy->map;
-	bool *is_written = (bool *)((char *)copy->map + copy->map_size);
+	bool *is_written = written_pages(copy);
 	size_t left = counters->map_size / sizeof(*to);
 
 	for (; left; from += PAGE_VALUES, to += PAGE_VALUES, is_written++) {
@@ -141,8 +156,9 @@ static bool
 is_label_set_lost(
     const struct counters *counters, const struct counters *copy, size_t i)
 {
-	return copy->label_sets[i] != 0 &&
-	       copy->label_sets[i] != counters->label_sets[i];
+	uint64_t packed = copied(copy, &copy->label_sets[i]);
+
+	return packed != 0 && packed != counters->label_sets[i];
 }
 
 static bool
@@ -158,6 +174,16 @@ are_label_sets_lost(
 	return false;
 }
 
+static uint64_t
+copied_sum(const struct counters *copy, size_t index)
+{
+	uint64_t sum = 0;
+
+	for (unsigned slot = 0; slot < copy->slot_count; slot++)
+		sum += copied(copy, &counters_values(copy, slot)[index]);
+	return sum;
+}
+
 /* How much of a value of the copy was zeroed in the file, over all slots. */
 static uint64_t
 zeroed(const struct counters *counters, const struct counters *copy,
@@ -170,12 +196,13 @@ zeroed(const struct counters *counters, const struct counters *copy,
 		    &counters_values(copy, slot)[index];
 		size_t offset =
 		    (size_t)((const char *)place - (const char *)copy->map);
+		uint64_t then = copied(copy, place);
 		uint64_t now = counters_values(counters, slot)[index];
 
 		if (offset >= cut)
-			sum += *place;
-		else if (offset + sizeof(*place) > cut && now < *place)
-			sum += *place - now; /* cut in the middle */
+			sum += then;
+		else if (offset + sizeof(*place) > cut && now < then)
+			sum += then - now; /* cut in the middle */
 	}
 	return sum;
 }
@@ -193,7 +220,7 @@ restore_value(struct counters *counters, const struct counters *copy,
 	if (cut != COUNTERS_SNAPSHOT_UNCUT) {
 		lost = zeroed(counters, copy, index, cut);
 	} else {
-		uint64_t then = counters_sum(copy, index);
+		uint64_t then = copied_sum(copy, index);
 		uint64_t now = counters_sum(counters, to);
 
 		if (now < then)
@@ -244,7 +271,7 @@ restore_label_sets(
 	if (are_lost)
 		clear_bad_label_sets(counters);
 	for (size_t i = 0; i < registry->label_set_capacity; i++) {
-		uint64_t packed = copy->label_sets[i];
+		uint64_t packed = copied(copy, &copy->label_sets[i]);
 		size_t index = registry->fixed_count + i;
 		size_t to = index;
 

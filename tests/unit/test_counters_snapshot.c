@@ -130,6 +130,11 @@ pages_that_are_zero_take_no_memory(void **state)
 
 	(void)state;
 	assert_int_equal(resident_pages(&copy), pages_with_values(&counters));
+	/* As the master does each second. It reads a busy time in each slot. */
+	assert_false(counters_snapshot_restore(
+	    &counters, &copy, COUNTERS_SNAPSHOT_UNCUT));
+	assert_in_range(resident_pages(&copy), pages_with_values(&counters),
+	    pages_with_values(&counters) + counters.slot_count);
 	assert_int_equal(*last, 0);
 	/* The label set of a value can move. Then its old place is zero. */
 	*last = 7;
