@@ -169,7 +169,7 @@ def workers_crash(stack, report):
     def cause():
         for _ in range(3):
             assert stack.request("/crash", "POST")[0] == 502
-    prove(stack, "WorkersCrashing", cause, lambda: None, report, "high", r"[34] workers died", resolved_within=420)
+    prove(stack, "WorkersCrashing", cause, lambda: None, report, "high", r"[34] workers crashed", resolved_within=420)
 
 
 def worker_hangs(stack, report):
