@@ -278,8 +278,8 @@ child_check_start(
 		return;
 	child->is_late = true;
 	LOG(LOG_WARNING,
-	    "app_start() has not returned for 10 s: requests wait for it, so "
-	    "give what it waits for a time limit",
+	    "app_start() has not returned for 10 s, and requests wait for it: "
+	    "give its connects and queries a time limit",
 	    LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid));

@@ -95,7 +95,7 @@ an_exit_of_the_pool_is_what_its_status_says(void **state)
 	    CHILD_NOT_STARTED);
 	assert_int_equal(
 	    end_of(&child, exit_of_the_pool, WORKER_FAILED), CHILD_CRASHED);
-	assert_silent_about(support_said(), "called exit");
+	assert_silent_about(support_said(), "was called outside");
 }
 
 static void
@@ -128,7 +128,7 @@ a_process_that_is_killed_while_it_leaves_has_crashed(void **state)
 	(void)state;
 	assert_int_equal(
 	    end_of(&child, killed_while_it_leaves, 0), CHILD_CRASHED);
-	assert_silent_about(support_said(), "called exit");
+	assert_silent_about(support_said(), "was called outside");
 }
 
 static unsigned
