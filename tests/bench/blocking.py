@@ -15,6 +15,7 @@ PROCESSES = 16
 BYE, BLOCKED = 56, 8  # connections
 METRICS = ("rps", "p50_ms", "p90_ms", "p99_ms")
 P99_REQUESTS = 5000  # a p99 then rests on the 50 slowest
+RUNS = 3  # of a mix in each round: connections fall on nginx's processes by chance
 
 # (connections, seconds that most take, seconds that some take, their share)
 MIXES = ((64, 0.001, 0.05, 1 / 100), (64, 0.0001, 0.02, 1 / 50), (64, 0.0005, 0.2, 1 / 100), (8, 0.005, 0.005, 0))
@@ -63,11 +64,13 @@ def name_of(mix):
 
 
 def mixed(peer, mix, seconds):
-    """For as long as P99_REQUESTS take at least."""
+    """Medians of the runs. Each lasts for as long as P99_REQUESTS take at least."""
     connections, most, some, share = mix
     mean = most * (1 - share) + some * share
     seconds = max(seconds, math.ceil(P99_REQUESTS * mean / min(connections, PROCESSES)))
-    return figures(wrk(peer.port, "/", connections, seconds, (f"/block/{most:g}", f"/block/{some:g}", share)))
+    paths = (f"/block/{most:g}", f"/block/{some:g}", share)
+    runs = [figures(wrk(peer.port, "/", connections, seconds, paths)) for _ in range(RUNS)]
+    return {metric: statistics.median(run[metric] for run in runs) for metric in METRICS}
 
 
 def one_round(peer, seconds):
