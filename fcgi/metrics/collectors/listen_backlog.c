@@ -30,6 +30,19 @@ listen_backlog_open(void)
 	return fd;
 }
 
+/*
+ * Each metrics process inherits the socket from the supervisor. One that was
+ * killed may have left an answer in it.
+ */
+static void
+discard_answers(int netlink)
+{
+	char byte;
+
+	while (recv(netlink, &byte, sizeof(byte), MSG_DONTWAIT) >= 0)
+		;
+}
+
 static int
 ask(int netlink, uint32_t inode)
 {
@@ -42,6 +55,7 @@ ask(int netlink, uint32_t inode)
 		    .nlmsg_len = sizeof(message),
 		    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		    .nlmsg_flags = NLM_F_REQUEST,
+		    .nlmsg_seq = inode, /* the answer has it too */
 		},
 	    .request =
 		{
@@ -84,14 +98,16 @@ listen_backlog_read(int netlink, uint32_t inode, struct listen_backlog *queue)
 	_Alignas(struct nlmsghdr) char buffer[1024];
 	const struct nlmsghdr *header = (const struct nlmsghdr *)buffer;
 	ssize_t size;
-	int error = ask(netlink, inode);
+	int error;
 
+	discard_answers(netlink);
+	error = ask(netlink, inode);
 	if (error)
 		return error;
 	size = recv(netlink, buffer, sizeof(buffer), 0);
 	if (size < 0)
 		return -errno;
-	if (!NLMSG_OK(header, (unsigned)size))
+	if (!NLMSG_OK(header, (unsigned)size) || header->nlmsg_seq != inode)
 		return -EBADMSG;
 	if (header->nlmsg_type == NLMSG_ERROR)
 		return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
