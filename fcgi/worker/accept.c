@@ -12,7 +12,7 @@
 
 enum {
 	CHANNEL_BATCH = 64,
-	PAUSE_MS = 1, /* without accepting, where no connection is free */
+	PAUSE_MS = 1, /* without accepting: no connection or memory is free */
 };
 
 static void
@@ -30,16 +30,6 @@ handle_conn(void *context, struct event_source *source, uint32_t events)
 /* --- new connections ----------------------------------------------------- */
 
 void
-accept_start(struct nonblocking_worker *self)
-{
-	self->listen_at = 0;
-	if (!self->is_listening && self->worker.life.state < LIFE_DRAINING &&
-	    events_add(&self->events, self->worker.config->listen_fd, EPOLLIN,
-		&self->listen_source) == 0)
-		self->is_listening = true;
-}
-
-void
 accept_stop(struct nonblocking_worker *self)
 {
 	if (self->is_listening)
@@ -52,6 +42,19 @@ pause_listening(struct nonblocking_worker *self)
 {
 	accept_stop(self);
 	self->listen_at = clock_now() + PAUSE_MS * CLOCK_NS_PER_MS;
+}
+
+void
+accept_start(struct nonblocking_worker *self)
+{
+	self->listen_at = 0;
+	if (self->is_listening || self->worker.life.state >= LIFE_DRAINING)
+		return;
+	if (events_add(&self->events, self->worker.config->listen_fd, EPOLLIN,
+		&self->listen_source) == 0)
+		self->is_listening = true;
+	else
+		pause_listening(self);
 }
 
 /*
@@ -87,9 +90,10 @@ add(struct nonblocking_worker *self, struct conn *conn, int fd,
 	conn->answered = answered;
 	conns_change(&self->conns, conn, CONN_IDLE, clock_now());
 	serve_publish_count(self);
-	events_add(&self->events, fd, EPOLLIN, &conn->source);
-	/* nginx sends at once, so the request is mostly here already. */
-	serve_receive(self, conn);
+	if (events_add(&self->events, fd, EPOLLIN, &conn->source) < 0)
+		serve_close_gently(self, conn); /* no memory: unwatched */
+	else /* nginx sends at once, so the request is mostly here already. */
+		serve_receive(self, conn);
 }
 
 /* Accept one connection. Returns whether there may be another. */

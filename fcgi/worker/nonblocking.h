@@ -47,7 +47,10 @@ void serve_publish_count(const struct nonblocking_worker *self);
  * accept.c: new connections
  */
 
-/* Watch the listening socket, unless the worker drains. */
+/*
+ * Watch the listening socket, unless the worker drains. Where the kernel has no
+ * memory for that, listen_at is when to try again.
+ */
 void accept_start(struct nonblocking_worker *self);
 
 /* Watch the listening socket no longer. */
