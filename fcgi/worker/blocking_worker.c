@@ -191,6 +191,22 @@ others_serve(const struct worker *worker)
 }
 
 /*
+ * Close the connections that others passed to this slot. A blocking worker
+ * keeps no connection; nginx comes again by a new one.
+ */
+static void
+close_passed(const struct worker_config *config)
+{
+	unsigned index = config->slot - SLOT_WORKER;
+	int fd;
+
+	/* Only nonblocking workers have a channel. */
+	while (index < config->worker_count &&
+	       (fd = channel_receive(&config->channels[index])) >= 0)
+		close(fd);
+}
+
+/*
  * The listening socket is in no epoll here. It would wake this worker in the
  * place of one that can serve the request.
  */
@@ -201,6 +217,7 @@ run_unready(struct blocking_worker *self)
 	int64_t until = clock_now() + worker->config->retry_ns;
 
 	while (worker->life.state == LIFE_SERVING && clock_now() < until) {
+		close_passed(worker->config);
 		while (clock_now() < until && !others_serve(worker) &&
 		       accept_one(self))
 			;

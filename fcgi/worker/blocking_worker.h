@@ -16,8 +16,9 @@ int blocking_worker_run(const struct worker_config *config);
 
 /*
  * The same for a worker of either kind whose application has not started. It
- * accepts requests only while no other worker of its kind serves. Returns
- * WORKER_NOT_STARTED after config->retry_ns.
+ * accepts requests only while no other worker of its kind serves, and closes
+ * the connections that others pass to it. Returns WORKER_NOT_STARTED after
+ * config->retry_ns.
  */
 int blocking_worker_run_unready(const struct worker_config *config);
 

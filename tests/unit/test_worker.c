@@ -1,6 +1,6 @@
 /*
- * Real workers, each in a process of its own, where the kernel has no memory
- * for a descriptor in epoll.
+ * Real workers, each in a process of its own: where the kernel has no memory
+ * for a descriptor in epoll, and where the application has not started.
  */
 #include "records.h"
 
@@ -10,10 +10,12 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include "base/clock.h"
 #include "http/request_metrics.h"
 #include "http/router.h"
 #include "metrics/registry.h"
 #include "options.h"
+#include "worker/blocking_worker.h"
 #include "worker/nonblocking_worker.h"
 #include "worker/worker.h"
 
@@ -96,16 +98,31 @@ start_nonblocking(int add)
 	worker = support_fork(run_nonblocking, NULL);
 }
 
+static int
+run_unready(void *unused)
+{
+	(void)unused;
+	return blocking_worker_run_unready(&config);
+}
+
+/* So that a worker that does not answer is a failure and not a wait. */
+static void
+limit_wait(int fd)
+{
+	const struct timeval patience = {.tv_sec = SUPPORT_DEADLINE / 4};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+}
+
 /* nginx's end of a new connection, with a request on it. */
 static int
 send_request(void)
 {
-	const struct timeval patience = {.tv_sec = SUPPORT_DEADLINE / 4};
 	struct records records = {0};
 	int fd = connect_to(path);
 
 	assert_true(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	limit_wait(fd);
 	records_request(&records, "GET", "/", "");
 	assert_int_equal(
 	    write(fd, records.bytes, records.size), (ssize_t)records.size);
@@ -146,6 +163,30 @@ a_connection_that_cannot_be_watched_is_answered_and_closed(void **state)
 	close(fd);
 }
 
+/* nginx would wait on it for an answer; on a new one it gets 503 at once. */
+static void
+an_unready_worker_closes_connections_that_others_passed_to_it(void **state)
+{
+	struct channel channel;
+	int ends[2];
+	char byte;
+
+	(void)state;
+	assert_int_equal(channel_open(&channel), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	assert_int_equal(channel_send(&channel, ends[1]), 0);
+	close(ends[1]);
+	config.channels = &channel;
+	config.worker_count = 1;
+	config.retry_ns = SUPPORT_DEADLINE * CLOCK_NS_PER_SECOND;
+	worker = support_fork(run_unready, NULL);
+	limit_wait(ends[0]);
+	assert_int_equal(recv(ends[0], &byte, 1, 0), 0);
+	close(ends[0]);
+	close(channel.in);
+	close(channel.out);
+}
+
 #define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, set_up_worker, tear_down)
 
@@ -155,6 +196,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_worker_that_could_not_listen_tries_again),
 	    TEST(a_connection_that_cannot_be_watched_is_answered_and_closed),
+	    TEST(an_unready_worker_closes_connections_that_others_passed_to_it),
 	};
 
 	return SUPPORT_RUN(tests);
