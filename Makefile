@@ -90,6 +90,9 @@ $(BUILD)/check-%: scripts/check-%.c fcgi/app/%.def
 	@mkdir -p $(@D)
 	@$(COMPILE_CHECK) -o $@ $< && $@
 
+# It includes seccomp.h: $(BUILD)/flags says it better if that is not installed.
+$(BUILD)/check-sandbox: | $(BUILD)/flags
+
 # Fails for a metric that Prometheus would not accept.
 $(BUILD)/check-metrics: scripts/check-metrics.c fcgi/app/metrics.def \
 	fcgi/metrics/app_metrics.def fcgi/metrics/metrics.def

@@ -191,7 +191,7 @@ def test_the_metrics_process_gets_no_grants_and_dies_of_a_refused_call_too(servi
 @pytest.mark.parametrize(("line", "sentence"), [
     ("ALLOW_NETWORK", ": ALLOW_NETWORK: it is there twice"),
     ("ALLOW_SYSCALL(getppid)", "ALLOW_SYSCALL(getppid): it is there twice"),
-    ("ALLOW_SYSCALL(sokcet)", "sokcet"),
+    ("ALLOW_SYSCALL(sokcet)", "ALLOW_SYSCALL(sokcet): there is no such system call"),
     ("ALLOW_NETWROK\nALLOW_WRITE(\"data\")", "ALLOW_NETWROK"),
 ])
 def test_a_line_that_is_wrong_fails_the_build(tree, line, sentence):
