@@ -121,6 +121,22 @@ find_fault_in_name(const struct metric *metric)
 	return find_other(metric);
 }
 
+/* Keywords, and macros that are always there or in common headers. */
+static int
+is_word_of_c(const char *symbol)
+{
+	static const char words[] =
+	    " auto break case char const continue default do double else enum "
+	    "extern float for goto if inline int long register restrict return "
+	    "short signed sizeof static struct switch typedef union unsigned "
+	    "void volatile while asm typeof "
+	    "NULL bool errno false linux true unix ";
+	char word[NAME_MAX + 3];
+
+	snprintf(word, sizeof(word), " %s ", symbol);
+	return strstr(words, word) != NULL;
+}
+
 /* Symbols are constants of the whole program. */
 static const char *
 find_fault_in_symbol(const struct metric *metric, const struct value *value)
@@ -130,6 +146,12 @@ find_fault_in_symbol(const struct metric *metric, const struct value *value)
 	if (!is_name(value->symbol))
 		return "the symbol of a VALUE has letters, digits and _, and "
 		       "begins with no digit";
+	if (is_word_of_c(value->symbol)) {
+		snprintf(fault, sizeof(fault),
+		    "the symbol %.*s is a word of C: choose another", NAME_MAX,
+		    value->symbol);
+		return fault;
+	}
 	for (const struct metric *other = metrics; other <= metric; other++)
 		for (const struct value *before = other->values;
 		     before->symbol && before != value; before++)

@@ -337,6 +337,8 @@ def check(tree, line, program=None):
     ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(A, "a")) GAUGE_BY(sample_shut, "Notes.", "kind", VALUE(A, "a"))',
      "sample_shut: the symbol A is taken by a VALUE in line"),
     ('GAUGE_BY(sample_open, "Notes.", "kind", VALUE(a-b, "a"))', "the symbol of a VALUE has"),
+    ('GAUGE_BY(sample_open, "Notes.", "type", VALUE(int, "int"))', "the symbol int is a word of C"),
+    ('GAUGE_BY(sample_open, "Notes.", "system", VALUE(linux, "linux"))', "the symbol linux is a word of C"),
 ])
 def test_a_line_that_prometheus_would_not_accept_fails_the_build(tmp_path, line, fault):
     number, run = check(tmp_path, line)
