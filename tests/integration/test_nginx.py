@@ -159,22 +159,6 @@ def test_a_kept_connection_ends_where_the_pool_did_not_answer_and_nowhere_else(o
         assert closes(service, "GET", path) == (status, False)
 
 
-def test_other_names_are_refused_where_names_are_given(own_service):
-    service = own_service(start=False, WORKERS=2, ALLOWED_HOSTS="localhost 127.0.0.1 shop.example")
-    service.start()
-    for host, status in (("shop.example", 200), ("localhost:1", 200), ("evil.example", 421), ("8.8.8.8", 421)):
-        answer = service.get("/bye", headers={"Host": host})
-        assert answer.status == status, host
-    assert answer.headers["Content-Type"] == "application/problem+json" and answer.json["status"] == 421
-    assert answer.headers["X-Request-ID"] == answer.json["request_id"]
-    wait_for(lambda: any(line["request_id"] == answer.json["request_id"] for line in service.access_log()), what="its line in the log")
-    wait_for(lambda: service.requests().get(("bye", "GET", "421")) == 2)
-
-
-def test_without_names_every_host_is_served(service):
-    assert service.get("/bye", headers={"Host": "any.example"}).status == 200
-
-
 def test_nginx_and_the_program_give_an_error_the_same_title(folder, service):
     block = re.search(r"map \$status \$reason \{(.*?)\}", configure(folder).stdout, re.S)[1]
     titles = {int(code): title for code, title in re.findall(r'(\d+) "(.*)";', block)}
