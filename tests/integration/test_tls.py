@@ -118,9 +118,13 @@ def test_http_stays_and_a_request_without_tls_on_the_port_of_tls_is_a_400(servic
 
 
 def test_other_names_are_refused_by_https_too(certificates, own_service):
-    service = own_service(**variables(certificates, ALLOWED_HOSTS="localhost 127.0.0.1"))
+    service = own_service(**variables(certificates, ALLOWED_HOSTS="localhost 127.0.0.1", HSTS=60))
+    other = {"Host": "evil.example"}
     assert https(service, "GET", "/bye").status == 200
-    assert https(service, "GET", "/bye", headers={"Host": "evil.example"}).status == 421
+    answer = https(service, "GET", "/bye", headers=other)
+    assert (answer.status, answer.headers["Strict-Transport-Security"]) == (421, "max-age=60")
+    answer = service.get("/bye", port=https_port(service), headers=other)
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
 
 
 def test_hsts_is_sent_by_https_only_and_only_where_it_is_set(certificates, own_service, service):
