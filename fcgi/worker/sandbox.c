@@ -245,7 +245,7 @@ explain_unknown(struct sandbox_refusal *refusal)
 	refusal->call[0] = '\0';
 	snprintf(refusal->sentence, sizeof(refusal->sentence),
 	    "the sandbox refused a system call that it cannot name: a worker "
-	    "starts no program (system(), posix_spawn()), and threads need "
+	    "starts no process (fork(), system()), and threads need "
 	    "ALLOW_NETWORK or ALLOW_WRITE");
 }
 

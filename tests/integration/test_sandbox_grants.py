@@ -135,7 +135,7 @@ def test_without_landlock_a_worker_warns_and_writes_everywhere(tree):
 
 
 @pytest.mark.parametrize(("what", "call"), [
-    ("cut", "openat"), ("fork", "clone"), ("listen", "listen"), ("stack", "chroot")])
+    ("cut", "openat"), ("duplicate", "clone"), ("listen", "listen"), ("stack", "chroot")])
 def test_what_no_grant_covers_ends_the_worker(service, what, call):
     logged = len(service.log_lines())
     assert service.request("POST", f"/try/{what}").status == 502
