@@ -69,6 +69,8 @@ child_start(struct child *child, const struct counters *counters,
 	child->slow = 0;
 	child->overdue = 0;
 	child->asked_at = 0;
+	/* Before fork(): no request of the child is older than that. */
+	child->started_at = clock_now();
 	child->pid = fork();
 	if (child->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -86,7 +88,6 @@ child_start(struct child *child, const struct counters *counters,
 	}
 	child->state = CHILD_RUNNING;
 	entry->pid = child->pid;
-	child->started_at = clock_now();
 	LOG(LOG_INFO, "started", LOG_STRING("role", child->role),
 	    LOG_NUMBER("number", child->number),
 	    LOG_NUMBER("child", child->pid));

@@ -3,6 +3,8 @@
  */
 #include "support.h"
 
+#include <pthread.h>
+
 #include "base/clock.h"
 #include "http/request_metrics.h"
 #include "master/child.h"
@@ -79,7 +81,46 @@ wait_for_a_signal(void *context, const struct child *child)
 	pause();
 }
 
+/* --- a child that has a request before fork() returns in the parent ------ */
+
+static bool has_fast_child;
+
+static _Atomic int64_t *
+request_started(void)
+{
+	return &scoreboard_entry(&counters.scoreboard, SLOT_WORKER)
+		    ->request_started;
+}
+
+static void
+begin_a_request(void)
+{
+	if (has_fast_child)
+		*request_started() = clock_now();
+}
+
+static void
+wait_for_the_request(void)
+{
+	while (has_fast_child && !*request_started())
+		usleep(100);
+}
+
 /* --- tests --------------------------------------------------------------- */
+
+static void
+a_request_that_begins_before_fork_returns_is_watched(void **state)
+{
+	struct child child = {.role = "worker", .slot = SLOT_WORKER};
+
+	(void)state;
+	has_fast_child = true;
+	assert_true(child_start(&child, &counters, wait_for_a_signal, NULL));
+	has_fast_child = false;
+	assert_int_equal(child_request_started(&child, &counters, clock_now()),
+	    *request_started());
+	child_stop(&child, SIGKILL);
+}
 
 static void
 an_exit_of_the_pool_is_what_its_status_says(void **state)
@@ -180,8 +221,10 @@ main(void)
 	    TEST(an_exit_of_the_application_is_a_crash_with_any_status),
 	    TEST(a_process_that_is_killed_while_it_leaves_has_crashed),
 	    TEST(an_application_that_does_not_start_for_10_s_is_logged_once),
+	    TEST(a_request_that_begins_before_fork_returns_is_watched),
 #undef TEST
 	};
 
+	pthread_atfork(NULL, wait_for_the_request, begin_a_request);
 	return SUPPORT_RUN_WITH(tests, NULL, NULL);
 }
