@@ -115,14 +115,29 @@ set_memory_target(struct load *load, double percent,
 	return 0;
 }
 
+/* The kernel kills the whole container at its limit: Kubernetes 1.28, newer. */
+static bool
+is_group(const struct cgroup *cgroup)
+{
+	return cgroup->memory_limited && cgroup->memory_oom_group;
+}
+
+/* The most memory in bytes that a size or a share may ask for. */
+static double
+memory_max(const struct cgroup *cgroup)
+{
+	int percent = !cgroup->memory_limited ? UNLIMITED_PERCENT_MAX
+		      : is_group(cgroup)      ? GROUP_PERCENT_MAX
+					      : MEMORY_PERCENT_MAX;
+
+	return (double)cgroup->memory_limit_bytes * percent / 100;
+}
+
 static int
 set_memory_bytes(struct load *load, double bytes, const struct cgroup *cgroup,
     char *problem, size_t size)
 {
-	int percent =
-	    cgroup->memory_limited ? MEMORY_PERCENT_MAX : UNLIMITED_PERCENT_MAX;
-
-	if (bytes > (double)cgroup->memory_limit_bytes * percent / 100)
+	if (bytes > memory_max(cgroup))
 		return refuse(problem, size,
 		    "The memory must be at most 150% of the limit, or 90% of "
 		    "the machine's memory where there is no limit.");
@@ -157,12 +172,24 @@ load_amount_memory(struct load *load, const char *text,
 	if (number > 0 && cgroup->memory_error)
 		return refuse_unread(
 		    problem, size, "memory", cgroup->memory_error);
-	/* Kubernetes 1.28 and newer: the kernel kills the whole container. */
-	if (number > 0 && cgroup->memory_limited && cgroup->memory_oom_group &&
+	if (number > 0 && is_group(cgroup) &&
 	    !(is_share && number <= GROUP_PERCENT_MAX))
 		return refuse(problem, size,
 		    "At its memory limit this container is killed as a whole "
 		    "(memory.oom.group): ask for 0.97 or 97% at most.");
 	return is_share ? set_memory_target(load, number, cgroup, problem, size)
 			: set_memory_bytes(load, bytes, cgroup, problem, size);
+}
+
+bool
+load_amount_allows_memory(const struct load *load, const struct cgroup *cgroup)
+{
+	double most = memory_max(cgroup);
+
+	if (load->memory_bytes == 0 && load->memory_target == 0)
+		return true;
+	return !cgroup->memory_error &&
+	       (load->memory_bytes == 0 || !is_group(cgroup)) &&
+	       (double)load->memory_bytes <= most &&
+	       (double)load->memory_target <= most;
 }

@@ -1,6 +1,7 @@
 #ifndef AMOUNT_H
 #define AMOUNT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "load/load.h"
@@ -24,5 +25,12 @@ int load_amount_cpu(struct load *load, const char *text,
  */
 int load_amount_memory(struct load *load, const char *text,
     const struct cgroup *cgroup, char *problem, size_t size);
+
+/*
+ * Whether load_amount_memory() can have set the memory of this load. False for
+ * any memory if the limit cannot be read.
+ */
+bool load_amount_allows_memory(
+    const struct load *load, const struct cgroup *cgroup);
 
 #endif

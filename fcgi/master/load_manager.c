@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "load/amount.h"
 #include "load/burn.h"
 #include "load/order.h"
 
@@ -60,12 +61,16 @@ load_manager_stop(struct load_manager *manager)
 static bool
 is_valid(const struct load_manager *manager, const struct load *load)
 {
+	struct cgroup cgroup;
+
+	cgroup_read("", &cgroup);
 	return isfinite(load->seconds) && load->seconds > 0 &&
 	       load->seconds <= manager->options->max_load_seconds &&
 	       isfinite(load->cpu_cores) && load->cpu_cores >= 0 &&
 	       isfinite(load->cpu_floor) && load->cpu_floor >= 0 &&
 	       load->cpu_floor <= load->cpu_cores &&
-	       load->cpu_cores <= LOAD_CORES_MAX && load->threads == 0;
+	       load->cpu_cores <= LOAD_CORES_MAX && load->threads == 0 &&
+	       load_amount_allows_memory(load, &cgroup);
 }
 
 static void

@@ -218,6 +218,45 @@ a_container_that_dies_as_a_whole_is_kept_below_its_limit(void **state)
 	assert_memory_refused("64", &group, "without a unit");
 }
 
+/* What the master asks about an order, which a worker may have made up. */
+static void
+only_memory_that_could_be_asked_for_is_allowed(void **state)
+{
+	struct cgroup group = limited, unread = limited;
+	const struct {
+		const struct cgroup *cgroup;
+		uint64_t bytes, target;
+		bool is_allowed;
+	} cases[] = {
+	    {&limited, 192 * MIB, 0, true},
+	    {&limited, 192 * MIB + 1, 0, false},
+	    {&limited, UINT64_MAX, 0, false},
+	    {&limited, 0, memory("150%", &limited).memory_target, true},
+	    {&limited, 0, 192 * MIB + 1, false},
+	    {&unlimited, 0, memory("90%", &unlimited).memory_target, true},
+	    {&unlimited, 0, unlimited.memory_limit_bytes, false},
+	    {&unlimited, unlimited.memory_limit_bytes, 0, false},
+	    {&group, 0, memory("97%", &limited).memory_target, true},
+	    {&group, 0, memory("98%", &limited).memory_target, false},
+	    {&group, 1, 0, false},
+	    {&unread, 1, 0, false},
+	    {&unread, 0, 1, false},
+	    {&unread, 0, 0, true},
+	};
+
+	(void)state;
+	group.memory_oom_group = true;
+	unread.memory_error = -EACCES;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct load load = {.memory_bytes = cases[i].bytes,
+		    .memory_target = cases[i].target};
+
+		if (load_amount_allows_memory(&load, cases[i].cgroup) !=
+		    cases[i].is_allowed)
+			fail_msg("case %zu", i);
+	}
+}
+
 static void
 a_bad_amount_of_memory_is_refused(void **state)
 {
@@ -292,6 +331,7 @@ main(void)
 		a_bare_number_over_one_and_a_half_is_refused_with_what_to_write),
 	    cmocka_unit_test(
 		a_container_that_dies_as_a_whole_is_kept_below_its_limit),
+	    cmocka_unit_test(only_memory_that_could_be_asked_for_is_allowed),
 	    cmocka_unit_test(a_bad_amount_of_memory_is_refused),
 	    cmocka_unit_test(more_memory_than_is_sensible_is_refused),
 	    cmocka_unit_test(

@@ -132,6 +132,8 @@ values_that_no_worker_should_send_are_refused(void **state)
 	    {.seconds = 1, .cpu_cores = 1, .cpu_floor = NAN},
 	    {.seconds = 1, .cpu_cores = 1, .cpu_floor = 2},
 	    {.seconds = 1, .cpu_cores = 1, .threads = 1000000},
+	    {.seconds = 1, .memory_bytes = UINT64_MAX},
+	    {.seconds = 1, .memory_target = UINT64_MAX},
 	};
 
 	(void)state;
