@@ -45,6 +45,7 @@ rates_tick(struct rates *rates, const struct counters *counters, int64_t now)
 	struct scoreboard_entry *entry =
 	    scoreboard_entry(&counters->scoreboard, SLOT_MASTER);
 	const struct rates before = *rates;
+	int64_t requests;
 	double elapsed = (double)(now - before.read_at) / 1e9;
 
 	if (elapsed < 1)
@@ -54,8 +55,9 @@ rates_tick(struct rates *rates, const struct counters *counters, int64_t now)
 	cgroup_read("", &rates->cgroup);
 	if (before.read_at == 0)
 		return;
-	entry->request_rate =
-	    (int64_t)((double)(rates->requests - before.requests) * 1000 /
-		      elapsed);
+	requests = growth(before.requests, rates->requests);
+	if (requests >= 0) /* otherwise the file was truncated just now */
+		entry->request_rate =
+		    (int64_t)((double)requests * 1000 / elapsed);
 	sample_cpu(entry, &before.cgroup, &rates->cgroup, elapsed);
 }

@@ -1,0 +1,78 @@
+/*
+ * The rates of /live, of counters that grow and of those that are lost.
+ */
+#include "support.h"
+
+#include "base/clock.h"
+#include "http/request_metrics.h"
+#include "master/rates.h"
+#include "metrics/registry.h"
+
+static struct registry *registry;
+static struct counters counters;
+
+static int
+set_up(void **state)
+{
+	support_clear(state);
+	registry = request_metrics_registry();
+	return counters_open(&counters, support_path("counters"), registry, 1);
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	counters_close(&counters);
+	registry_free(registry);
+	return 0;
+}
+
+/* One reading, at this second, of this many requests; the rate of all. */
+static int64_t
+rate_at(struct rates *rates, int64_t second, uint64_t requests)
+{
+	counters_values(&counters,
+	    SLOT_WORKER)[counters_find_value(&counters, 0, 0, 200)] = requests;
+	rates_tick(rates, &counters, second * CLOCK_NS_PER_SECOND);
+	return scoreboard_entry(&counters.scoreboard, SLOT_MASTER)
+	    ->request_rate;
+}
+
+static void
+the_request_rate_is_the_growth_of_the_last_second(void **state)
+{
+	struct rates rates = {0};
+
+	(void)state;
+	assert_int_equal(rate_at(&rates, 100, 500), 0);
+	assert_int_equal(rate_at(&rates, 101, 530), 30000);
+	assert_int_equal(rate_at(&rates, 103, 531), 500);
+	assert_int_equal(rate_at(&rates, 104, 531), 0);
+}
+
+/* A truncated file, before the master has repaired it. */
+static void
+the_request_rate_stays_while_counts_are_lost(void **state)
+{
+	struct rates rates = {0};
+
+	(void)state;
+	rate_at(&rates, 100, 500);
+	assert_int_equal(rate_at(&rates, 101, 530), 30000);
+	assert_int_equal(rate_at(&rates, 102, 0), 30000);
+	assert_int_equal(rate_at(&rates, 103, 7), 7000);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(the_request_rate_is_the_growth_of_the_last_second),
+	    TEST(the_request_rate_stays_while_counts_are_lost),
+	};
+
+	return SUPPORT_RUN(tests);
+}
