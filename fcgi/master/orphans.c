@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "metrics/app_metrics.h"
 #include "metrics/busy_time.h"
 #include "metrics/registry.h"
 
@@ -32,5 +33,6 @@ orphans_reap(const struct counters *counters, pid_t spared)
 			    REGISTRY_EXITS_CRASHED, 1);
 		busy_time_settle(counters, i);
 		entry->pid = 0;
+		app_metrics_reset(counters, i);
 	}
 }
