@@ -42,6 +42,7 @@ struct master {
 	enum master_state state;
 	int exit_status;
 	int64_t drain_until; /* YIELDING and DRAINING: CLOCK_MONOTONIC ns */
+	bool is_killed;      /* the pool, at that time */
 	int signal_fd;
 	struct channel channels[POOL_NONBLOCKING_MAX];
 	struct pool pool;
@@ -102,7 +103,8 @@ check_drain(struct master *master, int64_t now)
 {
 	if (!pool_has_workers(&master->pool)) {
 		end(master, 0);
-	} else if (now >= master->drain_until) {
+	} else if (now >= master->drain_until && !master->is_killed) {
+		master->is_killed = true;
 		log_text(LOG_WARNING,
 		    "drain time-out: ending workers with requests under way");
 		pool_kill(&master->pool, SIGKILL);

@@ -163,18 +163,32 @@ def test_the_pool_alone_finishes_what_runs_and_answers_ready_with_503(own_servic
     assert not (service.run_dir / "app.sock").exists()
 
 
-def test_a_drain_ends_at_its_time_out(own_service):
+def test_a_drain_ends_at_its_time_out_and_says_so_once(own_service):
+    """One worker is traced, and the master can reap it only after its tracer: so it wakes up more than once until all have ended.
+    That worker is stopped, so that it ends by SIGKILL: the leak check at an exit does not work under ptrace."""
     service = own_service(WORKERS=2, FCGI_WEBAPP_DRAIN_TIMEOUT=1)
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        thread = threading.Thread(target=lambda: contextlib.suppress(Exception) and service.get("/delay/30").status)
-        thread.start()
-        wait_for(lambda: service.get("/live").json["workers"]["connections"] >= 2)
-        started = time.monotonic()
-        master = service.master
-        os.kill(master, signal.SIGTERM)
-        wait_for(lambda: not exists(master), 10, "the master's end")
-        assert time.monotonic() - started < 5
-        thread.join()
+
+    def cut_off():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            service.get("/delay/30")
+
+    thread = threading.Thread(target=cut_off)
+    thread.start()
+    wait_for(lambda: service.get("/live").json["workers"]["connections"] >= 2)
+    started = time.monotonic()
+    master, victim = service.master, service.blocking_workers[0]
+    is_traced = ctypes.CDLL(None).ptrace(0x4206, victim, None, None) == 0  # PTRACE_SEIZE
+    if is_traced:
+        os.kill(victim, signal.SIGSTOP)
+        os.waitpid(victim, 0)
+    os.kill(master, signal.SIGTERM)
+    if is_traced:
+        wait_for(lambda: children(master) == [victim] and not exists(victim), 10, "the other workers' end")
+        os.waitpid(victim, 0)
+    wait_for(lambda: not exists(master), 10, "the master's end")
+    assert time.monotonic() - started < 5
+    thread.join()
+    assert len([line for line in service.log_lines() if line["msg"].startswith("drain time-out")]) == 1
 
 
 def test_a_hung_request_is_killed_at_its_deadline_and_only_its_caller_sees_it(own_service):
