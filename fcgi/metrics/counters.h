@@ -64,8 +64,9 @@ int counters_open(struct counters *counters, const char *path,
 /*
  * Open the file beside a pool, or without one, to add to SLOT_CGI with
  * counters_add_shared(). If no pool holds the file, it is created or repaired
- * as in counters_open(). Returns 0, or a negative errno after logging it;
- * -ESTALE: the running pool is of another version, so nothing can be counted.
+ * as in counters_open(), and the scoreboard shows no processes. Returns 0, or a
+ * negative errno after logging it; -ESTALE: the running pool is of another
+ * version, so nothing can be counted.
  */
 int counters_attach(struct counters *counters, const char *path,
     const struct registry *registry);

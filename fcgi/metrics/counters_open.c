@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/program.h"
 #include "metrics/counters_file.h"
@@ -123,6 +124,18 @@ repair(const char *path, const struct registry *registry)
 	return error;
 }
 
+/* Without a pool: what the last one left tells of processes that are gone. */
+static void
+use_empty_scoreboard(struct counters *counters)
+{
+	static struct scoreboard_entry nobody = {
+	    .cpu_usage = -1, .cpu_throttled = -1, .cpu_throttled_share = -1};
+
+	nobody.started = clock_boot();
+	counters->scoreboard.entries = (char *)&nobody;
+	counters->scoreboard.stride = 0; /* it stands for every slot */
+}
+
 int
 counters_attach(struct counters *counters, const char *path,
     const struct registry *registry)
@@ -143,6 +156,8 @@ counters_attach(struct counters *counters, const char *path,
 				return fail(error, path);
 			if (counters_format_matches(counters->map, registry)) {
 				counters->own_slot = SLOT_CGI;
+				if (!counters_lock_is_held(fd))
+					use_empty_scoreboard(counters);
 				return 0;
 			}
 			munmap(counters->map, counters->map_size);

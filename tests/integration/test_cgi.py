@@ -1,15 +1,18 @@
 """The same binary as plain CGI, under a real CGI server, counting in the same file."""
 
 import contextlib
+import http.client
+import json
 import os
 import pathlib
 import platform
 import signal
 import subprocess
+import threading
 
 import pytest
 
-from conftest import PROGRAM, free_ports, parse, requests_of, run_program, wait_for
+from conftest import PROGRAM, exists, free_ports, parse, requests_of, run_program, wait_for
 
 FCGIWRAP_CONF = """
 daemon off;
@@ -138,6 +141,33 @@ def test_cgi_does_not_count_an_answer_that_nobody_took(tmp_path):
             "GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": "GET", "PATH_INFO": "/bye", "FCGI_WEBAPP_METRICS_FILE": str(counters)})
     assert run.returncode == 1
     assert requests_of(parse(run_program("metrics", "--metrics-file", str(counters)).stdout)) == {}
+
+
+def test_cgi_tells_nothing_of_a_pool_that_was_killed_during_its_drain(own_service):
+    service = own_service(WORKERS=2)
+    pool = [service.supervisor, service.master, service.metrics_process, *service.workers, *service.blocking_workers]
+
+    def cut_off():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            service.get("/block/10")
+
+    def live():
+        return json.loads(run_cgi(service.counters, "/live").stdout.partition("\n\n")[2])
+
+    thread = threading.Thread(target=cut_off)
+    thread.start()
+    wait_for(lambda: live()["workers"]["blocking"]["busy"] == 1)
+    os.kill(service.master, signal.SIGTERM)
+    wait_for(lambda: run_cgi(service.counters, "/ready").stdout.startswith("Status: 503"))
+    assert live()["workers"]["count"] >= 1
+    os.kill(service.supervisor, signal.SIGKILL)
+    wait_for(lambda: not any(exists(pid) for pid in pool))
+    thread.join()
+    assert '{"ready": true}' in run_cgi(service.counters, "/ready").stdout
+    after = live()
+    assert (after["workers"]["count"], after["requests_per_second"], after["cpu"]["usage_cores"]) == (0, 0, None)
+    assert after["uptime_seconds"] < 30  # not the machine's
+    assert after["starts"] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
