@@ -15,7 +15,9 @@
 #include "http/router.h"
 
 enum {
-	READ_SIZE = 64 << 10,  /* longer than any line */
+	/* Longer than any line. The method and the path have up to 16 KiB each
+	 * (large_client_header_buffers), and nginx escapes a byte as \xHH. */
+	READ_SIZE = 256 << 10,
 	PATH_SIZE = 16 << 10,  /* nginx accepts no longer one */
 	TRUNCATE_AT = 4 << 20, /* file size without support for holes */
 };

@@ -32,12 +32,13 @@ def test_a_failed_request_counts_with_the_time_that_the_client_waited(own_servic
     (b"GARBAGE\r\n\r\n", b"400", ("other", "other", "400")),
     (b"GET /bye HTTP/1.1\r\n\r\n", b"400", ("bye", "GET", "400")),
     (b"GET //" + b"a" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414", ("other", "GET", "414")),
+    (b"GET //" + b'"' * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414", ("other", "GET", "414")),
     (b"POST /bye HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", b"413", ("bye", "POST", "413")),
     (b"TRACE /bye HTTP/1.1\r\nHost: x\r\n\r\n", b"405", ("bye", "other", "405")),
     (b"POST http://x:1/status/200?a=%2f HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", b"413", ("status", "POST", "413")),
     (b"POST /%62ye HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", b"413", ("bye", "POST", "413")),
     (b"POST //\xff HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n", b"413", ("other", "POST", "413")),
-], ids=["no-request-line", "no-host", "uri-too-long", "body-too-large", "trace", "absolute-target", "encoded-path", "no-utf-8"])
+], ids=["no-request-line", "no-host", "uri-too-long", "long-uri-of-escapes", "body-too-large", "trace", "absolute-target", "encoded-path", "no-utf-8"])
 def test_an_error_of_nginx_is_counted(own_service, data, status, key):
     service = own_service(WORKERS=2)
     assert service.raw(data).split(b" ")[1] == status

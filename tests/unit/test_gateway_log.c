@@ -250,6 +250,19 @@ a_new_file_is_read_from_its_beginning(void **state)
 	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 11);
 }
 
+/* nginx writes 4 bytes for a byte that it escapes. */
+static void
+the_longest_line_of_nginx_is_counted(void **state)
+{
+	(void)state;
+	say("414 0.000 9 GET //");
+	for (int i = 0; i < (16 << 10) - 6; i++)
+		say("\\x22");
+	say(" 4bf92f3577b34da6a3ce929d0e0e4736\n");
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_OTHER, METHOD_GET, 414), 1);
+}
+
 static void
 a_line_longer_than_any_of_nginx_does_not_stop_it(void **state)
 {
@@ -258,7 +271,7 @@ a_line_longer_than_any_of_nginx_does_not_stop_it(void **state)
 	(void)state;
 	memset(text, 'x', 1000);
 	text[1000] = '\0';
-	for (int i = 0; i < 70; i++)
+	for (int i = 0; i < 300; i++)
 		say(text);
 	say("\n429 0.000 9 GET /crash HTTP/1.1\n");
 	gateway_log_count(&gateway);
@@ -282,6 +295,7 @@ main(void)
 	    TEST(what_was_counted_takes_no_space),
 	    TEST(another_counter_file_goes_on_behind_what_was_counted),
 	    TEST(a_new_file_is_read_from_its_beginning),
+	    TEST(the_longest_line_of_nginx_is_counted),
 	    TEST(a_line_longer_than_any_of_nginx_does_not_stop_it),
 	};
 
