@@ -1,10 +1,12 @@
 #include "master/gateway_log.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -67,13 +69,15 @@ decode_path(const char *target, char *path, size_t size)
 
 	while (*target && !strchr("? ", *target) && used + 1 < size) {
 		size_t mark = *target == '%' ? 1 : 0;
-		unsigned byte;
 
 		if (strncmp(target, "\\x", 2) == 0)
 			mark = 2;
-		if (mark > 0 && sscanf(target + mark, "%2x", &byte) == 1) {
-			path[used++] = (char)byte;
-			target += mark + strnlen(target + mark, 2);
+		if (mark > 0 && isxdigit((unsigned char)target[mark]) &&
+		    isxdigit((unsigned char)target[mark + 1])) {
+			char digits[] = {target[mark], target[mark + 1], '\0'};
+
+			path[used++] = (char)strtoul(digits, NULL, 16);
+			target += mark + 2;
 		} else {
 			path[used++] = *target++;
 		}
