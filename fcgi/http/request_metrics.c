@@ -65,6 +65,18 @@ observe(struct counters *counters, unsigned slot,
 
 /* Inlined, like observe(), so that add is no call by a pointer. */
 static inline __attribute__((always_inline)) void
+count_queue(struct counters *counters, unsigned slot,
+    const struct request_sample *request, adder *add)
+{
+	const struct native_place queue = {
+	    REGISTRY_CELLS_QUEUE, ENDPOINT_COUNT - 1, REGISTRY_QUEUE};
+
+	if (request->queue_ns >= 0)
+		observe(
+		    counters, slot, &queue, request->queue_ns, request, add);
+}
+
+static inline __attribute__((always_inline)) void
 count(struct counters *counters, unsigned slot,
     const struct request_sample *request, adder *add)
 {
@@ -72,8 +84,6 @@ count(struct counters *counters, unsigned slot,
 	unsigned endpoint = (unsigned)request->endpoint;
 	const struct native_place duration = {REGISTRY_CELLS_DURATION, endpoint,
 	    registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_DURATION)};
-	const struct native_place queue = {
-	    REGISTRY_CELLS_QUEUE, ENDPOINT_COUNT - 1, REGISTRY_QUEUE};
 
 	add(values,
 	    counters_find_value(
@@ -82,9 +92,7 @@ count(struct counters *counters, unsigned slot,
 	add(values, registry_endpoint_value(endpoint, REGISTRY_ENDPOINT_SIZE),
 	    request->body_bytes);
 	observe(counters, slot, &duration, request->duration_ns, request, add);
-	if (request->queue_ns >= 0)
-		observe(
-		    counters, slot, &queue, request->queue_ns, request, add);
+	count_queue(counters, slot, request, add);
 }
 
 void
@@ -93,6 +101,14 @@ request_metrics_add(struct counters *counters, unsigned slot,
 {
 	if (request->endpoint >= 0)
 		count(counters, slot, request, counters_add);
+}
+
+void
+request_metrics_add_queue(struct counters *counters, unsigned slot,
+    const struct request_sample *request)
+{
+	if (request->endpoint >= 0)
+		count_queue(counters, slot, request, counters_add);
 }
 
 void

@@ -37,4 +37,8 @@ void request_metrics_add(struct counters *counters, unsigned slot,
 void request_metrics_add_shared(
     struct counters *counters, const struct request_sample *request);
 
+/* Count only how long it waited. Its other numbers are counted elsewhere. */
+void request_metrics_add_queue(struct counters *counters, unsigned slot,
+    const struct request_sample *request);
+
 #endif

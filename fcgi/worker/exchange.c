@@ -151,11 +151,27 @@ exchange_resume(
 	show(worker, &request, clock_now());
 }
 
+/*
+ * Count the request. nginx writes a line of its log if it answers itself
+ * (nginx/nginx.conf.template). Other servers have no such log.
+ */
+static void
+count(const struct worker *worker, const struct exchange *exchange)
+{
+	const struct worker_config *config = worker->config;
+	struct counters *counters = config->service->counters;
+
+	if (exchange->response.is_redirected && exchange->nginx > 0)
+		request_metrics_add_queue(
+		    counters, config->slot, &exchange->sample);
+	else
+		request_metrics_add(counters, config->slot, &exchange->sample);
+}
+
 bool
 exchange_end(struct worker *worker, struct connection *connection,
     struct exchange *exchange)
 {
-	const struct worker_config *config = worker->config;
 	struct response *response = &exchange->response;
 	struct request_sample *sample = &exchange->sample;
 	char head[CGI_HEAD_SIZE];
@@ -175,8 +191,7 @@ exchange_end(struct worker *worker, struct connection *connection,
 	response_release(response);
 	show_idle(worker, now);
 	if (result >= 0) {
-		request_metrics_add(
-		    config->service->counters, config->slot, sample);
+		count(worker, exchange);
 		worker->served++;
 		atomic_store_explicit(&worker->entry->served, worker->served,
 		    memory_order_relaxed);

@@ -1,15 +1,20 @@
 """response_file(): files of any size, in a copy of the tree whose application answers with them."""
 
+import collections
+import contextlib
 import hashlib
 import http.client
 import os
 import re
 import shutil
+import socket
+import subprocess
+import time
 
 import pytest
 
 import conftest
-from conftest import Service, name_of, short_folder, wait_for
+from conftest import Service, name_of, requests_of, short_folder, total, wait_for
 
 pytestmark = pytest.mark.own_build
 
@@ -46,8 +51,8 @@ def content():
     return os.urandom(1 << 20) * (SIZE >> 20)
 
 
-@pytest.fixture(scope="module")
-def service(program, content):
+@contextlib.contextmanager
+def serving(program, content):
     folder = short_folder()
     (folder / "files").mkdir()
     (folder / "files/large.mp4").write_bytes(content)
@@ -60,6 +65,25 @@ def service(program, content):
     finally:
         started.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def service(program, content):
+    with serving(program, content) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def counting(program, content):
+    """A service of which each test waits for its counts, so that the next one finds none of them."""
+    with serving(program, content) as started:
+        wait_for(lambda: ("health", "GET", "200") in started.requests())
+        yield started
+
+
+def grown(before, after, name, endpoint):
+    key = (name, ("endpoint", endpoint))
+    return after[key] - before.get(key, 0)
 
 
 def peak_kib(pid):
@@ -103,11 +127,53 @@ def test_nothing_else_is_sent(service, path):
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_an_answer_with_a_file_is_counted_once_as_the_endpoint_s(service):
-    before = service.requests().get(("file", "GET", "200"), 0)
-    assert service.get("/file/large.mp4").status == 200
-    wait_for(lambda: service.requests().get(("file", "GET", "200")) == before + 1)
-    assert ("other", "GET", "200") not in service.requests()
+@pytest.mark.parametrize("method, name, headers, status, size", [
+    ("GET", "large.mp4", {}, 200, SIZE),
+    ("HEAD", "large.mp4", {}, 200, 0),
+    ("POST", "large.mp4", {}, 200, SIZE),
+    ("GET", "large.mp4", {"Range": "bytes=1000-1999"}, 206, 1000),
+    ("GET", "large.mp4", {"If-None-Match": "*"}, 304, 0),
+    ("GET", "large.mp4", {"Range": f"bytes={SIZE}-"}, 416, None),
+    ("GET", "nope", {}, 404, None),
+])
+def test_an_answer_with_a_file_is_counted_once_with_what_the_client_got(counting, method, name, headers, status, size):
+    before = counting.scrape()
+    answer = counting.request(method, f"/file/{name}", headers=headers)
+    assert answer.status == status
+    expected = collections.Counter(requests_of(before))
+    expected[("file", method, str(status))] += 1
+    wait_for(lambda: counting.requests() == dict(expected), what=lambda: f"{counting.requests()} to be {dict(expected)}")
+    after = counting.scrape()
+    assert grown(before, after, "http_response_size_bytes_total", "file") == (len(answer.body) if size is None else size)
+    assert grown(before, after, "http_request_duration_seconds_count", "file") == 1
+    queued = total(before, "http_request_queue_seconds_count") + 1
+    wait_for(lambda: total(counting.scrape(), "http_request_queue_seconds_count") == queued)
+
+
+def test_the_duration_of_an_answer_with_a_file_does_not_depend_on_the_client(counting):
+    before = counting.scrape()
+    with socket.create_connection(("127.0.0.1", counting.port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        client.sendall(b"GET /file/large.mp4?slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.recv(1, socket.MSG_PEEK)
+        time.sleep(0.3)  # this client is slow
+        while client.recv(1 << 20):
+            pass
+    line, = wait_for(lambda: [line for line in counting.access_log() if line["uri"] == "/file/large.mp4?slow"])
+    assert line["seconds"] > 0.25
+    wait_for(lambda: grown(before, counting.scrape(), "http_request_duration_seconds_count", "file") == 1)
+    waited = grown(before, counting.scrape(), "http_request_duration_seconds_sum", "file")
+    assert waited <= float(line["upstream_seconds"]) + 0.001 < line["seconds"]
+
+
+def test_a_worker_counts_what_it_answered_to_another_web_server(counting):
+    """It gets the header, and counts nothing."""
+    before = counting.requests().get(("file", "GET", "200"), 0)
+    answer = subprocess.run(
+        ["cgi-fcgi", "-bind", "-connect", counting.run_dir / "app.sock"], stdout=subprocess.PIPE, timeout=20, check=True,
+        env={"PATH": os.environ["PATH"], "REQUEST_METHOD": "GET", "PATH_INFO": "/file/large.mp4"}).stdout
+    assert b"\r\nX-Accel-Redirect: /.files/large.mp4\r\n" in answer
+    wait_for(lambda: counting.requests().get(("file", "GET", "200")) == before + 1)
 
 
 def test_the_access_log_has_the_method_of_a_request_that_a_file_answers(service):
@@ -125,7 +191,8 @@ def test_without_a_folder_a_handler_that_sends_a_file_fails_and_no_other_is_call
         answer = service.get("/file/large.mp4")
         assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
         assert service.get("/.files/large.mp4").status == 404
-        wait_for(lambda: service.requests().get(("file", "GET", "200")) == 1)
+        wait_for(lambda: service.requests().get(("file", "GET", "500")) == 1)
+        assert ("file", "GET", "200") not in service.requests()
     finally:
         service.kill()
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,9 @@
  */
 #include "support.h"
 
+#include "http/cgi.h"
 #include "http/response_file.h"
+#include "http/router.h"
 
 static struct response response;
 
@@ -88,6 +90,40 @@ a_name_that_leads_out_of_the_folder_is_a_404(void **state)
 	}
 }
 
+static void
+nginx_answers_after_its_header_only(void **state)
+{
+	(void)state;
+	response_file(&response, "text/plain", "../x");
+	response_header(&response, "X-Accel-Redirect", "");
+	response_header(&response, "X-Accel-Expires", "60");
+	assert_false(response.is_redirected);
+	response_file(&response, "text/plain", "x");
+	assert_true(response.is_redirected);
+	response_release(&response);
+	response_init(&response);
+	assert_false(response.is_redirected);
+	response_header(&response, "x-accel-redirect", "/elsewhere");
+	assert_true(response.is_redirected);
+}
+
+static void
+nginx_does_not_answer_if_the_head_is_too_large(void **state)
+{
+	char head[CGI_HEAD_SIZE];
+	char value[RESPONSE_HEAD_MAX];
+
+	(void)state;
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	response_file(&response, "text/plain", "x");
+	response_header(&response, "Too-Much", value);
+	cgi_format_head(&response, ENDPOINT_health, head);
+	assert_int_equal(response.status, 500);
+	assert_false(response.is_redirected);
+	assert_null(strstr(head, "X-Accel-Redirect"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -98,6 +134,8 @@ main(void)
 	    TEST(bytes_with_a_meaning_in_an_address_are_encoded),
 	    TEST(the_longest_name_fits_with_every_byte_encoded),
 	    TEST(a_name_that_leads_out_of_the_folder_is_a_404),
+	    TEST(nginx_answers_after_its_header_only),
+	    TEST(nginx_does_not_answer_if_the_head_is_too_large),
 	};
 
 	return SUPPORT_RUN(tests);
