@@ -24,6 +24,23 @@ enum {
 	TRUNCATE_AT = 4 << 20, /* file size without support for holes */
 };
 
+/*
+ * A number for this file, or 0. The inode alone is not enough: after a file is
+ * removed, and in another tmpfs, its number is used again.
+ */
+static uint64_t
+identify(int fd)
+{
+	struct statx status;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) < 0)
+		return 0;
+	if (!(status.stx_mask & STATX_BTIME))
+		return status.stx_ino;
+	return status.stx_ino + status.stx_btime.tv_nsec +
+	       (uint64_t)(status.stx_btime.tv_sec * CLOCK_NS_PER_SECOND);
+}
+
 int
 gateway_log_open(struct gateway_log *log, const char *metrics_socket,
     struct counters *counters)
@@ -40,9 +57,10 @@ gateway_log_open(struct gateway_log *log, const char *metrics_socket,
 	snprintf(path, sizeof(path), "%s.log", metrics_socket);
 	log->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
 	umask(mask);
-	return log->fd < 0
-		   ? log_failure(-errno, "open nginx's log", path, advices)
-		   : 0;
+	if (log->fd < 0)
+		return log_failure(-errno, "open nginx's log", path, advices);
+	log->identity = identify(log->fd);
+	return 0;
 }
 
 /* The path in a request target, behind a scheme and a host if it has them. */
@@ -154,16 +172,20 @@ move_position(const struct gateway_log *log, off_t from, off_t to)
 
 /*
  * Find the position of the next line: behind the lines that were counted, also
- * those that were counted into another counter file and are a hole now. A file
- * that is shorter than the stored position is a new file.
+ * those that were counted into another counter file and are a hole now. The
+ * stored position is that of the stored file, and never behind its end.
  */
 static off_t
 find_position(const struct gateway_log *log)
 {
 	off_t before = (off_t)counters_sum(log->counters, REGISTRY_GATEWAY_LOG);
 	off_t position = before;
+	uint64_t file = counters_sum(log->counters, REGISTRY_GATEWAY_LOG_FILE);
+	bool is_other = log->identity != 0 && log->identity != file;
 	struct stat status;
 
+	if (is_other && file != 0)
+		position = 0;
 	if (fstat(log->fd, &status) == 0 && status.st_size < before)
 		position = 0;
 	if (position == 0) {
@@ -173,6 +195,10 @@ find_position(const struct gateway_log *log)
 	}
 	if (position != before)
 		move_position(log, before, position);
+	/* Only then: this process may be killed in between. */
+	if (is_other)
+		counters_add(counters_values(log->counters, SLOT_METRICS),
+		    REGISTRY_GATEWAY_LOG_FILE, log->identity - file);
 	return position;
 }
 

@@ -15,13 +15,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "http/request_metrics.h"
 #include "metrics/counters.h"
 
 struct gateway_log {
-	int fd; /* -1: there is no file */
+	int fd;            /* -1: there is no file */
+	uint64_t identity; /* of the file; 0: unknown */
 	struct counters *counters;
 };
 

@@ -232,11 +232,12 @@ restore_value(struct counters *counters, const struct counters *copy,
 	return lost != 0;
 }
 
-/* A position, what was shown, and gauges are no counts. */
+/* A position, its file, what was shown, and gauges are no counts. */
 static bool
 is_count(size_t index)
 {
 	return index != REGISTRY_GATEWAY_LOG &&
+	       index != REGISTRY_GATEWAY_LOG_FILE &&
 	       index != REGISTRY_BUSY_SHOWN_NONBLOCKING &&
 	       index != REGISTRY_BUSY_SHOWN_BLOCKING &&
 	       !app_metrics_is_gauge(index);

@@ -85,7 +85,7 @@ link(const char *from, const char *to)
 	    "fcgi_worker_exits_total{reason=\"not_started\"}",                 \
 	    "fcgi_worker_busy_seconds_total{kind=\"nonblocking\"}",            \
 	    "fcgi_worker_busy_seconds_total{kind=\"blocking\"}",               \
-	    "fcgi_load_active", "oranges", "lemons"
+	    "fcgi_load_active", "oranges", "lemons", "limes"
 
 enum { APPLES = REGISTRY_QUEUE, PEARS, VALUES };
 enum { HOME, SHOP, REST };

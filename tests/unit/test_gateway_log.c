@@ -250,6 +250,44 @@ a_new_file_is_read_from_its_beginning(void **state)
 	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 11);
 }
 
+/* Its folder was removed with it, but the counter file was kept. */
+static void
+a_new_file_that_is_longer_is_read_from_its_beginning(void **state)
+{
+	int old = gateway.fd;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	unlink(support_path("metrics.log"));
+	close(out);
+	assert_int_equal(
+	    gateway_log_open(&gateway, support_path("metrics"), &counters), 0);
+	close(old); /* so late, because its number would be used again */
+	out = open(support_path("metrics.log"), O_WRONLY | O_APPEND);
+	for (int i = 0; i < 4; i++)
+		say("429 0.000 9 GET /crash HTTP/1.1\n");
+	gateway_log_count(&gateway);
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 6);
+}
+
+/* The program before this one stored the position alone. */
+static void
+the_position_counts_if_its_file_is_unknown(void **state)
+{
+	static const char line[] = "429 0.000 9 GET /crash HTTP/1.1\n";
+
+	(void)state;
+	counters_add(counters_values(&counters, SLOT_METRICS),
+	    REGISTRY_GATEWAY_LOG, strlen(line));
+	say(line);
+	say(line);
+	gateway_log_count(&gateway);
+	assert_int_equal(counted(ENDPOINT_crash, METHOD_GET, 429), 1);
+}
+
 /* nginx writes 4 bytes for a byte that it escapes. */
 static void
 the_longest_line_of_nginx_is_counted(void **state)
@@ -295,6 +333,8 @@ main(void)
 	    TEST(what_was_counted_takes_no_space),
 	    TEST(another_counter_file_goes_on_behind_what_was_counted),
 	    TEST(a_new_file_is_read_from_its_beginning),
+	    TEST(a_new_file_that_is_longer_is_read_from_its_beginning),
+	    TEST(the_position_counts_if_its_file_is_unknown),
 	    TEST(the_longest_line_of_nginx_is_counted),
 	    TEST(a_line_longer_than_any_of_nginx_does_not_stop_it),
 	};
