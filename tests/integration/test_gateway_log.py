@@ -113,6 +113,24 @@ def test_what_nginx_answered_while_the_whole_pool_was_dead_is_counted_when_it_is
         pool.wait()
 
 
+def test_what_nginx_logs_after_the_pool_at_ctrl_c_is_counted_at_the_next_start(own_service):
+    service = own_service(WORKERS=2, NGINX_WORKERS=1)
+    log = service.run_dir / "metrics.sock.log"
+    nginx = int((service.run_dir / "nginx.pid").read_text())
+    pool = [pid for pid in children(service.process.pid) if pid != nginx]
+    os.kill(nginx, signal.SIGSTOP)
+    os.killpg(service.process.pid, signal.SIGINT)
+    wait_for(lambda: not any(exists(pid) for pid in pool))
+    with log.open("a", encoding="ascii") as file:  # as nginx does for a request that is under way
+        file.write("502 0.001 9 GET /bye HTTP/1.1 4bf92f3577b34da6a3ce929d0e0e4736\n")
+    os.kill(nginx, signal.SIGCONT)
+    assert service.process.wait(20) == 0
+    service.start()
+    counted(service, "bye", "GET", "502")
+    os.killpg(service.process.pid, signal.SIGINT)
+    assert service.process.wait(20) == 0 and not log.exists()
+
+
 def test_the_file_that_nginx_writes_takes_no_space_once_it_was_counted(own_service):
     service = own_service(WORKERS=2)
     threads = [threading.Thread(target=lambda: [service.raw(b"X" * 40 + b"\r\n\r\n") for _ in range(500)]) for _ in range(4)]
