@@ -234,7 +234,7 @@ cgi_format_head(
 	    LOG_STRING("header",
 		response->too_long[0] ? response->too_long : "all together"));
 	response->headers_length = 0;
-	response->is_redirected = false;
+	response->is_file = false;
 	response->too_long[0] = '\0';
 	response_problem(response, 500,
 	    "The head of the response has more than %d bytes.",

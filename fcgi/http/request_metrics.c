@@ -63,7 +63,7 @@ observe(struct counters *counters, unsigned slot,
 	    (uint64_t)ns, request->ended_ns);
 }
 
-/* Inlined, like observe(), so that add is no call by a pointer. */
+/* These are inlined, like observe(), so that add is no call by a pointer. */
 static inline __attribute__((always_inline)) void
 count_queue(struct counters *counters, unsigned slot,
     const struct request_sample *request, adder *add)

@@ -89,7 +89,7 @@ response_init(struct response *response)
 	response->request_id = "";
 	response->headers = response->headers_inline;
 	response->headers_length = 0;
-	response->is_redirected = false;
+	response->is_file = false;
 	response->too_long[0] = '\0';
 }
 
@@ -288,8 +288,9 @@ response_header(struct response *response, const char *name, const char *value)
 	at = mempcpy(at, value, value_length);
 	at = mempcpy(at, "\r\n", 2);
 	response->headers_length = (size_t)(at - response->headers);
-	if (*value && strcasecmp(name, "X-Accel-Redirect") == 0)
-		response->is_redirected = true;
+	if (strcasecmp(name, "X-Accel-Redirect") == 0 &&
+	    strncmp(value, "/.files/", strlen("/.files/")) == 0)
+		response->is_file = true;
 }
 
 void

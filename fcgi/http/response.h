@@ -35,8 +35,8 @@ struct response {
 	const char *request_id;   /* for errors; "": unknown. Not owned */
 	char *headers; /* CRLF-terminated; headers_inline, or of malloc() */
 	size_t headers_length;
-	bool is_redirected; /* to a location of nginx, which answers instead */
-	char too_long[64];  /* name of the header over the limit; "": none */
+	bool is_file;      /* nginx answers with a file (response_file()) */
+	char too_long[64]; /* name of the header over the limit; "": none */
 	char headers_inline[RESPONSE_HEADERS_INLINE];
 };
 
@@ -78,8 +78,9 @@ void response_problem(struct response *response, int status, const char *detail,
  * Add a header. The name is a token of RFC 9110 (5.6.2): letters, digits and -,
  * no space. A header with another name, or with a control character, is omitted
  * and logged. If the head exceeds RESPONSE_HEAD_MAX with it, the response
- * becomes a 500 (cgi_format_head()). After X-Accel-Redirect, nginx answers with
- * the location that the value names, and counts the request.
+ * becomes a 500 (cgi_format_head()). With X-Accel-Redirect, nginx answers in
+ * the place of the worker. The worker counts the request, unless the value
+ * begins with /.files/ (response_file.h).
  */
 void response_header(
     struct response *response, const char *name, const char *value);

@@ -152,16 +152,17 @@ exchange_resume(
 }
 
 /*
- * Count the request. nginx writes a line of its log if it answers itself
+ * Count the request. nginx logs a file that it sends, so that this is counted
  * (nginx/nginx.conf.template). Other servers have no such log.
  */
 static void
-count(const struct worker *worker, const struct exchange *exchange)
+count(
+    const struct worker *worker, const struct exchange *exchange, bool is_file)
 {
 	const struct worker_config *config = worker->config;
 	struct counters *counters = config->service->counters;
 
-	if (exchange->response.is_redirected && exchange->nginx > 0)
+	if (is_file && exchange->nginx > 0)
 		request_metrics_add_queue(
 		    counters, config->slot, &exchange->sample);
 	else
@@ -176,6 +177,7 @@ exchange_end(struct worker *worker, struct connection *connection,
 	struct request_sample *sample = &exchange->sample;
 	char head[CGI_HEAD_SIZE];
 	size_t head_length = cgi_format_head(response, sample->endpoint, head);
+	bool is_file;
 	int64_t now;
 	int result;
 
@@ -188,10 +190,11 @@ exchange_end(struct worker *worker, struct connection *connection,
 	sample->ended_ns = exchange->started_wall
 			       ? exchange->started_wall + sample->duration_ns
 			       : 0;
+	is_file = response->is_file;
 	response_release(response);
 	show_idle(worker, now);
 	if (result >= 0) {
-		count(worker, exchange);
+		count(worker, exchange, is_file);
 		worker->served++;
 		atomic_store_explicit(&worker->entry->served, worker->served,
 		    memory_order_relaxed);

@@ -96,15 +96,16 @@ nginx_answers_after_its_header_only(void **state)
 	(void)state;
 	response_file(&response, "text/plain", "../x");
 	response_header(&response, "X-Accel-Redirect", "");
+	response_header(&response, "X-Accel-Redirect", "/elsewhere");
 	response_header(&response, "X-Accel-Expires", "60");
-	assert_false(response.is_redirected);
+	assert_false(response.is_file);
 	response_file(&response, "text/plain", "x");
-	assert_true(response.is_redirected);
+	assert_true(response.is_file);
 	response_release(&response);
 	response_init(&response);
-	assert_false(response.is_redirected);
-	response_header(&response, "x-accel-redirect", "/elsewhere");
-	assert_true(response.is_redirected);
+	assert_false(response.is_file);
+	response_header(&response, "x-accel-redirect", "/.files/x");
+	assert_true(response.is_file);
 }
 
 static void
@@ -120,7 +121,7 @@ nginx_does_not_answer_if_the_head_is_too_large(void **state)
 	response_header(&response, "Too-Much", value);
 	cgi_format_head(&response, ENDPOINT_health, head);
 	assert_int_equal(response.status, 500);
-	assert_false(response.is_redirected);
+	assert_false(response.is_file);
 	assert_null(strstr(head, "X-Accel-Redirect"));
 }
 
