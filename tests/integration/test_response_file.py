@@ -42,7 +42,7 @@ def program(tmp_path_factory):
     conftest.copy_of_the_tree(tree)
     (tree / "fcgi/app/endpoints/file.c").write_text(ENDPOINT)
     with (tree / "fcgi/app/routes.def").open("a") as table:
-        table.write('ROUTE(file, "/file/{name}", GET | POST, NONBLOCKING)\n')
+        table.write('ROUTE(file, "/file/{name}", GET | POST, NONBLOCKING | BODY(128K))\n')
     return conftest.build(tree)
 
 
@@ -77,7 +77,7 @@ def service(program, content):
 def counting(program, content):
     """A service of which each test waits for its counts, so that the next one finds none of them."""
     with serving(program, content) as started:
-        wait_for(lambda: ("health", "GET", "200") in started.requests())
+        wait_for(lambda: total(started.scrape(), "http_request_queue_seconds_count") == started.requests().get(("health", "GET", "200")))
         yield started
 
 
@@ -119,6 +119,11 @@ def test_the_handler_s_type_and_headers_and_those_of_the_file_are_sent(service, 
 
 def test_a_post_can_be_answered_with_a_file_whose_name_has_any_bytes(service):
     assert service.request("POST", "/file/a%20b%25.txt").body == b"small"
+
+
+def test_a_large_body_can_be_answered_with_a_file(service):
+    """As large as the route allows: the location of the files has no limit of its own."""
+    assert service.request("POST", "/file/a%20b%25.txt", body=b"x" * 70000).body == b"small"
 
 
 @pytest.mark.parametrize("path", ["/file/nope", "/file/link", "/file/..%2fsecret", "/.files/large.mp4", "/.files/"])
@@ -167,7 +172,7 @@ def test_the_duration_of_an_answer_with_a_file_does_not_depend_on_the_client(cou
 
 
 def test_a_worker_counts_what_it_answered_to_another_web_server(counting):
-    """It gets the header, and counts nothing."""
+    """The other web server gets the header, and has no log for the metrics process."""
     before = counting.requests().get(("file", "GET", "200"), 0)
     answer = subprocess.run(
         ["cgi-fcgi", "-bind", "-connect", counting.run_dir / "app.sock"], stdout=subprocess.PIPE, timeout=20, check=True,
