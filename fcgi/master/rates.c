@@ -56,7 +56,8 @@ rates_tick(struct rates *rates, const struct counters *counters, int64_t now)
 	if (before.read_at == 0)
 		return;
 	requests = growth(before.requests, rates->requests);
-	if (requests >= 0) /* otherwise the file was truncated just now */
+	rates->was_lower = requests < 0; /* the file was truncated just now */
+	if (requests >= 0 && !before.was_lower)
 		entry->request_rate =
 		    (int64_t)((double)requests * 1000 / elapsed);
 	sample_cpu(entry, &before.cgroup, &rates->cgroup, elapsed);

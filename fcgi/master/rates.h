@@ -6,6 +6,7 @@
  * last second. The master writes them into its entry of the scoreboard.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "metrics/collectors/cgroup.h"
@@ -15,6 +16,7 @@
 struct rates {
 	int64_t read_at; /* CLOCK_MONOTONIC ns */
 	uint64_t requests;
+	bool was_lower; /* than before: counts were lost, and may come back */
 	struct cgroup cgroup;
 };
 
