@@ -90,7 +90,7 @@ $(BUILD)/check-%: scripts/check-%.c fcgi/app/%.def
 	@mkdir -p $(@D)
 	@$(COMPILE_CHECK) -o $@ $< && $@
 
-# It includes seccomp.h: $(BUILD)/flags says it better if that is not installed.
+# It includes seccomp.h. $(BUILD)/flags names the package if that is not installed.
 $(BUILD)/check-sandbox: | $(BUILD)/flags
 
 # Fails for a metric that Prometheus would not accept.

@@ -42,7 +42,7 @@ struct master {
 	enum master_state state;
 	int exit_status;
 	int64_t drain_until; /* YIELDING and DRAINING: CLOCK_MONOTONIC ns */
-	bool is_killed;      /* the pool, at that time */
+	bool has_timed_out;  /* the workers were killed at that time */
 	int signal_fd;
 	struct channel channels[POOL_NONBLOCKING_MAX];
 	struct pool pool;
@@ -103,8 +103,8 @@ check_drain(struct master *master, int64_t now)
 {
 	if (!pool_has_workers(&master->pool)) {
 		end(master, 0);
-	} else if (now >= master->drain_until && !master->is_killed) {
-		master->is_killed = true;
+	} else if (now >= master->drain_until && !master->has_timed_out) {
+		master->has_timed_out = true;
 		log_text(LOG_WARNING,
 		    "drain time-out: ending workers with requests under way");
 		pool_kill(&master->pool, SIGKILL);

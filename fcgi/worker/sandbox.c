@@ -8,7 +8,8 @@
  * number of the call to the scoreboard, logs the stack and ends the process. If
  * SIGSYS is blocked, the kernel ends the process without the handler, and the
  * call stays unknown: the C library blocks all signals before it starts a
- * program or a thread. The filter lets nobody replace the handler.
+ * program or a thread, and newer ones also in fork(). The filter lets nobody
+ * replace the handler.
  */
 #include "worker/sandbox.h"
 

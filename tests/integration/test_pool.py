@@ -188,6 +188,8 @@ def test_a_drain_ends_at_its_time_out_and_says_so_once(own_service):
     wait_for(lambda: not exists(master), 10, "the master's end")
     assert time.monotonic() - started < 5
     thread.join()
+    if not is_traced:
+        pytest.skip("ptrace is refused, so all workers end at once")
     assert len([line for line in service.log_lines() if line["msg"].startswith("drain time-out")]) == 1
 
 
