@@ -289,7 +289,7 @@ response_header(struct response *response, const char *name, const char *value)
 	at = mempcpy(at, "\r\n", 2);
 	response->headers_length = (size_t)(at - response->headers);
 	if (strcasecmp(name, "X-Accel-Redirect") == 0 &&
-	    strncmp(value, "/.files/", strlen("/.files/")) == 0)
+	    strncmp(value, RESPONSE_FILES, strlen(RESPONSE_FILES)) == 0)
 		response->is_file = true;
 }
 

@@ -24,6 +24,9 @@ enum { RESPONSE_DELAY_SECONDS_MAX = 86400 };
  * or memory. The status is from 200 to 599. With another one, and if a handler
  * does not answer, the response becomes a 500 and the log says so.
  */
+/* The location of files in nginx (response_file.h, files.conf.template). */
+#define RESPONSE_FILES "/.files/"
+
 struct response {
 	int status;
 	const char *content_type;
@@ -80,7 +83,7 @@ void response_problem(struct response *response, int status, const char *detail,
  * and logged. If the head exceeds RESPONSE_HEAD_MAX with it, the response
  * becomes a 500 (cgi_format_head()). With X-Accel-Redirect, nginx answers in
  * the place of the worker. The worker counts the request, unless the value
- * begins with /.files/ (response_file.h).
+ * begins with RESPONSE_FILES.
  */
 void response_header(
     struct response *response, const char *name, const char *value);

@@ -36,8 +36,8 @@ void
 response_file(
     struct response *response, const char *content_type, const char *name)
 {
-	char address[sizeof("/.files/") + 3 * RESPONSE_FILE_NAME_MAX] =
-	    "/.files/";
+	char address[sizeof(RESPONSE_FILES) + 3 * RESPONSE_FILE_NAME_MAX] =
+	    RESPONSE_FILES;
 
 	if (!is_valid(name)) {
 		response_problem(response, 404, "There is no such file.");

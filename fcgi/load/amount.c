@@ -115,7 +115,7 @@ set_memory_target(struct load *load, double percent,
 	return 0;
 }
 
-/* The kernel kills the whole container at its limit: Kubernetes 1.28, newer. */
+/* The kernel kills the container as a whole: Kubernetes 1.28 and newer. */
 static bool
 is_group(const struct cgroup *cgroup)
 {

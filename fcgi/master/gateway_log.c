@@ -173,7 +173,8 @@ move_position(const struct gateway_log *log, off_t from, off_t to)
 /*
  * Find the position of the next line: behind the lines that were counted, also
  * those that were counted into another counter file and are a hole now. The
- * stored position is that of the stored file, and never behind its end.
+ * stored position is for one file, which is stored, too. In another or shorter
+ * file, the next line is the first.
  */
 static off_t
 find_position(const struct gateway_log *log)
@@ -195,7 +196,7 @@ find_position(const struct gateway_log *log)
 	}
 	if (position != before)
 		move_position(log, before, position);
-	/* Only then: this process may be killed in between. */
+	/* Last, because this process may be killed in between. */
 	if (is_other)
 		counters_add(counters_values(log->counters, SLOT_METRICS),
 		    REGISTRY_GATEWAY_LOG_FILE, log->identity - file);

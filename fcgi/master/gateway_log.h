@@ -3,7 +3,7 @@
 
 /*
  * Counts requests that nginx answered without a worker: static files, 400, 413,
- * 429, 499, 502 and others, and those that it answered with a file for a worker
+ * 429, 499, 502 and others, and those that it answered with a file
  * (http/response_file.h). nginx appends a line for each of them to a file
  * (log_format gateway in nginx/nginx.conf.template), and the metrics process
  * counts the lines.
@@ -47,8 +47,8 @@ void gateway_log_count(const struct gateway_log *log);
 /*
  * Parse a line such as "502 2.083 81 POST /hang?x=1 HTTP/1.1 4bf9...": the
  * status, the seconds (of a file: until the worker's answer), the bytes of the
- * body, the request line, which can be
- * empty, and the trace id, which older configurations of nginx do not write.
+ * body, the request line, which can be empty, and the trace id, which older
+ * configurations of nginx do not write.
  * nginx has the status 000 if it closed the connection without an answer. This
  * becomes 400 without a request line, and otherwise 503. Returns whether the
  * line is valid.

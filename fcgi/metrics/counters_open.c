@@ -124,7 +124,7 @@ repair(const char *path, const struct registry *registry)
 	return error;
 }
 
-/* Without a pool: what the last one left tells of processes that are gone. */
+/* Without a pool, the file still shows the processes of the last one. */
 static void
 use_empty_scoreboard(struct counters *counters)
 {

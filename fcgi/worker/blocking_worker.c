@@ -28,8 +28,8 @@ static const int64_t QUEUE_MIN_NS = 2000000000;
 static const int64_t TURN_NS = 10000000;
 
 /*
- * A request that waits for this long lets nginx run meanwhile. Handlers of
- * 0.1 ms do not: enough of them fill the CPUs.
+ * If a worker is off the CPU for this long, nginx can run. With handlers of
+ * 0.1 ms it cannot: the other workers fill the CPUs.
  */
 static const int64_t WAIT_NS = 500000;
 
@@ -100,7 +100,7 @@ answer(struct blocking_worker *self)
 	exchange_end(&self->worker, &self->connection, &self->exchange);
 }
 
-/* For how long, since some start, this worker was not on a CPU. */
+/* How long this worker was not on a CPU, in ns; only a difference counts. */
 static int64_t
 time_off_cpu(void)
 {

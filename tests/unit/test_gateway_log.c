@@ -264,7 +264,7 @@ a_new_file_that_is_longer_is_read_from_its_beginning(void **state)
 	close(out);
 	assert_int_equal(
 	    gateway_log_open(&gateway, support_path("metrics"), &counters), 0);
-	close(old); /* so late, because its number would be used again */
+	close(old); /* after the open, so that the inodes differ */
 	out = open(support_path("metrics.log"), O_WRONLY | O_APPEND);
 	for (int i = 0; i < 4; i++)
 		say("429 0.000 9 GET /crash HTTP/1.1\n");

@@ -1,32 +1,10 @@
 /*
  * What is left of the workers of a master that was killed.
  */
-#include "support.h"
+#include "request_counters.h"
 
-#include "http/request_metrics.h"
 #include "master/orphans.h"
 #include "metrics/app_metrics.h"
-#include "metrics/registry.h"
-
-static struct registry *registry;
-static struct counters counters;
-
-static int
-set_up(void **state)
-{
-	support_clear(state);
-	registry = request_metrics_registry();
-	return counters_open(&counters, support_path("counters"), registry, 2);
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	counters_close(&counters);
-	registry_free(registry);
-	return 0;
-}
 
 static _Atomic int64_t *
 pid_of(unsigned slot)
@@ -96,8 +74,6 @@ the_gauges_of_a_worker_end_with_it(void **state)
 			    SLOT_WORKER,
 			    app_metrics_value(metric, metric->other), &value));
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
 main(void)

@@ -1,32 +1,10 @@
 /*
  * The rates of /live, of counters that grow and of those that are lost.
  */
-#include "support.h"
+#include "request_counters.h"
 
 #include "base/clock.h"
-#include "http/request_metrics.h"
 #include "master/rates.h"
-#include "metrics/registry.h"
-
-static struct registry *registry;
-static struct counters counters;
-
-static int
-set_up(void **state)
-{
-	support_clear(state);
-	registry = request_metrics_registry();
-	return counters_open(&counters, support_path("counters"), registry, 1);
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	counters_close(&counters);
-	registry_free(registry);
-	return 0;
-}
 
 /* One reading, at this second, of this many requests; the rate of all. */
 static int64_t
@@ -64,8 +42,6 @@ the_request_rate_stays_while_counts_are_lost(void **state)
 	assert_int_equal(rate_at(&rates, 103, 535), 30000); /* repaired */
 	assert_int_equal(rate_at(&rates, 104, 542), 7000);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
 main(void)

@@ -91,7 +91,7 @@ a_name_that_leads_out_of_the_folder_is_a_404(void **state)
 }
 
 static void
-nginx_answers_after_its_header_only(void **state)
+only_an_address_of_a_file_is_a_file(void **state)
 {
 	(void)state;
 	response_file(&response, "text/plain", "../x");
@@ -109,7 +109,7 @@ nginx_answers_after_its_header_only(void **state)
 }
 
 static void
-nginx_does_not_answer_if_the_head_is_too_large(void **state)
+an_error_for_a_large_head_is_no_file(void **state)
 {
 	char head[CGI_HEAD_SIZE];
 	char value[RESPONSE_HEAD_MAX];
@@ -135,8 +135,8 @@ main(void)
 	    TEST(bytes_with_a_meaning_in_an_address_are_encoded),
 	    TEST(the_longest_name_fits_with_every_byte_encoded),
 	    TEST(a_name_that_leads_out_of_the_folder_is_a_404),
-	    TEST(nginx_answers_after_its_header_only),
-	    TEST(nginx_does_not_answer_if_the_head_is_too_large),
+	    TEST(only_an_address_of_a_file_is_a_file),
+	    TEST(an_error_for_a_large_head_is_no_file),
 	};
 
 	return SUPPORT_RUN(tests);
